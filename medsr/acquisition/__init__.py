@@ -1,0 +1,1 @@
+"""How a scan was made: a named chain of operators and its noise, from a header."""

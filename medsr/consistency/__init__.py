@@ -1,0 +1,1 @@
+"""Data-consistency layers: what keeps an estimate faithful to the measurement."""

@@ -1,0 +1,1 @@
+"""Reconstruction methods, one a file, each with a card."""

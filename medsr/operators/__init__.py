@@ -1,0 +1,1 @@
+"""Linear operators: the pieces of a measurement."""

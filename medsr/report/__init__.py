@@ -1,0 +1,1 @@
+"""The picture of a result: one offline HTML file."""
