@@ -45,8 +45,9 @@ def sampling_matrix(
     """(m, n) matrix from `n` voxels of `h` mm to `m` samples `d` mm apart, centres of both rows shared.
 
     Row i holds the weights of the voxels in the sample at ``(i - (m - 1) / 2) d + offset`` mm. A slice
-    profile is integrated over each voxel and the weights sum to one, at the borders too; `kspace` sums the
-    harmonics of the field of view ``n h`` (so it wraps around, as a Fourier-encoded axis does).
+    profile is integrated over each voxel (a Gaussian is narrowed by the voxel's own width instead); `kspace`
+    sums the harmonics of the field of view ``m d``, so it wraps around, as a Fourier-encoded axis does. The
+    weights of a row sum to one, at the borders too.
 
     Parameters
     ----------
@@ -58,7 +59,7 @@ def sampling_matrix(
     if psf.kind == "identity":
         weights = np.clip(1 - np.abs(distance) / h, 0, None)
     elif psf.kind == "kspace":
-        return _dirichlet(distance, n * h, psf.width) / n
+        weights = _dirichlet(distance, m * d, psf.width)
     elif psf.kind == "gaussian":
         weights = np.exp(-4 * np.log(2) * (distance / _relative_width(psf.width, h)) ** 2)
     else:

@@ -73,7 +73,7 @@ class Resolution(LinearOperator):
 class Modes:
     """``A_a = U_a S_a V_aᵀ`` of each axis; the singular values of `A` are the products of theirs.
 
-    u, v : (m, k) and (n, k) matrices an axis, None where the axis is left as it is.
+    u, v : (m, k) and (n, k) orthonormal columns an axis; None where the axis is left as it is.
     s : (k,) singular values an axis, descending; ones where the axis is left as it is.
     """
 

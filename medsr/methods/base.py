@@ -1,0 +1,38 @@
+"""What a method of image super-resolution is: a function from a measurement to an estimate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsr.acquisition.slices import SliceAcquisition
+
+Progress = Callable[[float, str], None]
+"""Called with the fraction done, in [0, 1], and the stage; raising stops the work."""
+
+
+@dataclass(frozen=True, eq=False)
+class Estimate:
+    """What a method returns.
+
+    data : (x, y, z) float32 on the acquisition's fine grid.
+    uncertainty : half width of the interval that the card names, in the image's units; None where a method
+        has no calibrated one.
+    """
+
+    data: NDArray[np.float32]
+    uncertainty: NDArray[np.float32] | None = None
+
+
+class Method(Protocol):
+    """``method(y, acquisition, progress)``, `y` (x, y, z) float32 on the acquisition's measured grid."""
+
+    def __call__(self, y: NDArray[np.float32], acquisition: SliceAcquisition, progress: Progress) -> Estimate: ...
+
+
+def no_progress(fraction: float, stage: str) -> None:
+    """A progress callback that does nothing."""

@@ -1,0 +1,75 @@
+"""Cards: what each method takes, promises and was measured to do. Data files, read without torch."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import resources
+from typing import Any
+
+from medsr.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What a method was made for; None where it does not care.
+
+    spacing : least and greatest voxel size of the scan, mm. ratio : least and greatest refinement of an axis.
+    """
+
+    spacing: tuple[float, float] | None = None
+    ratio: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Promise:
+    """Bounds on the data residual ``‖A x - y‖``.
+
+    exact : over ``‖y‖``, where the noise is zero. noisy : over ``σ √N``, where it is not.
+    """
+
+    exact: float | None = None
+    noisy: float | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """One method's card; see CONTRIBUTING.md for the file."""
+
+    name: str
+    summary: str
+    entry: str
+    kind: str
+    licence: str
+    citation: str
+    order: int = 100
+    learned: bool = False
+    uncertainty: str | None = None
+    promise: Promise = field(default_factory=Promise)
+    domain: Domain = field(default_factory=Domain)
+    memory: float = 3.0
+    """Copies of the result (float32) held at the peak, the result itself included."""
+    figures: dict[str, Any] = field(default_factory=dict)
+
+
+@cache
+def cards() -> dict[str, Card]:
+    """All cards by name, in the order to show them."""
+    found = []
+    for entry in (resources.files("medsr") / "models" / "cards").iterdir():
+        if entry.name.endswith(".toml"):
+            found.append(_read(tomllib.loads(entry.read_text(encoding="utf-8"))))
+    return {card.name: card for card in sorted(found, key=lambda c: (c.order, c.name))}
+
+
+def card(name: str) -> Card:
+    """The card of method `name`; a UsageError names the ones there are."""
+    if name not in cards():
+        raise UsageError("unknown method", got=repr(name), hint=f"choose from {', '.join(cards())}")
+    return cards()[name]
+
+
+def _read(table: dict[str, Any]) -> Card:
+    domain = {k: tuple(v) for k, v in table.pop("domain", {}).items()}
+    return Card(**{**table, "promise": Promise(**table.pop("promise", {})), "domain": Domain(**domain)})
