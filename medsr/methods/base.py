@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from torch import Tensor
 
 from medsr.acquisition.slices import SliceAcquisition
 
@@ -19,19 +18,19 @@ Progress = Callable[[float, str], None]
 class Estimate:
     """What a method returns.
 
-    data : (x, y, z) float32 on the acquisition's fine grid.
+    data : (x, y, z) float32 on the acquisition's fine grid, on the device of the measurement.
     uncertainty : half width of the interval that the card names, in the image's units; None where a method
         has no calibrated one.
     """
 
-    data: NDArray[np.float32]
-    uncertainty: NDArray[np.float32] | None = None
+    data: Tensor
+    uncertainty: Tensor | None = None
 
 
 class Method(Protocol):
     """``method(y, acquisition, progress)``, `y` (x, y, z) float32 on the acquisition's measured grid."""
 
-    def __call__(self, y: NDArray[np.float32], acquisition: SliceAcquisition, progress: Progress) -> Estimate: ...
+    def __call__(self, y: Tensor, acquisition: SliceAcquisition, progress: Progress) -> Estimate: ...
 
 
 def no_progress(fraction: float, stage: str) -> None:

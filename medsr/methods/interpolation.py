@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from medsr.acquisition.slices import SliceAcquisition
@@ -13,30 +11,28 @@ from medsr.operators.interpolation import interpolation_matrix
 from medsr.operators.modeproduct import mode_product_by_rows
 
 
-def interpolation_factors(acquisition: SliceAcquisition, order: int, dtype: torch.dtype) -> list[Tensor | None]:
-    """One (fine, measured) interpolation matrix an axis, None where the axis keeps its samples."""
+def interpolation_factors(acquisition: SliceAcquisition, order: int, like: Tensor) -> list[Tensor | None]:
+    """One (fine, measured) matrix an axis, None where it keeps its samples; typed as `like`."""
     fine, measured = acquisition.fine, acquisition.measured
     return [
-        None if p is None else torch.as_tensor(interpolation_matrix(order, n, h, m, d), dtype=dtype)
+        None
+        if p is None
+        else torch.as_tensor(interpolation_matrix(order, n, h, m, d), dtype=like.dtype, device=like.device)
         for p, n, h, m, d in zip(
             acquisition.psf, fine.shape, fine.spacing, measured.shape, measured.spacing, strict=True
         )
     ]
 
 
-def linear(y: NDArray[np.float32], acquisition: SliceAcquisition, progress: Progress) -> Estimate:
+def linear(y: Tensor, acquisition: SliceAcquisition, progress: Progress) -> Estimate:
     """Trilinear interpolation, centre-aligned."""
     return _interpolate(y, acquisition, 1, progress)
 
 
-def bspline(y: NDArray[np.float32], acquisition: SliceAcquisition, progress: Progress) -> Estimate:
+def bspline(y: Tensor, acquisition: SliceAcquisition, progress: Progress) -> Estimate:
     """Interpolating cubic B-spline, centre-aligned."""
     return _interpolate(y, acquisition, 3, progress)
 
 
-def _interpolate(
-    y: NDArray[np.float32], acquisition: SliceAcquisition, order: int, progress: Progress
-) -> Estimate:
-    measured = torch.from_numpy(y)
-    factors = interpolation_factors(acquisition, order, measured.dtype)
-    return Estimate(mode_product_by_rows([(measured, factors)], progress).numpy())
+def _interpolate(y: Tensor, acquisition: SliceAcquisition, order: int, progress: Progress) -> Estimate:
+    return Estimate(mode_product_by_rows([(y, interpolation_factors(acquisition, order, y))], progress))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
+from torch import Tensor
 
 from medsr.acquisition.slices import SliceAcquisition
 from medsr.consistency.projection import Projection
@@ -14,7 +12,7 @@ from medsr.methods.interpolation import interpolation_factors
 from medsr.operators.modeproduct import mode_product, mode_product_by_rows
 
 
-def spline(y: NDArray[np.float32], acquisition: SliceAcquisition, progress: Progress) -> Estimate:
+def spline(y: Tensor, acquisition: SliceAcquisition, progress: Progress) -> Estimate:
     """Interpolating cubic B-spline ``B``, then the projection, under the acquisition `A`.
 
     ``ŷ = W y`` is the measurement less its noise (`wiener`; ŷ = y without noise), and
@@ -25,14 +23,11 @@ def spline(y: NDArray[np.float32], acquisition: SliceAcquisition, progress: Prog
     residual is computed on the measured grid and the fine grid is written once. The combination is ours.
     """
     progress(0.0, "noise")
-    measured = torch.from_numpy(y)
-    if acquisition.noise > 0:
-        measured = wiener(measured, noise_model(measured, acquisition.noise))
-    up = interpolation_factors(acquisition, 3, measured.dtype)
+    measured = y if acquisition.noise == 0 else wiener(y, noise_model(y, acquisition.noise))
+    up = interpolation_factors(acquisition, 3, y)
     there_and_back = [
-        None if a is None or b is None else a @ b
-        for a, b in zip(acquisition.operator.factors(measured), up, strict=True)
+        None if a is None or b is None else a @ b for a, b in zip(acquisition.operator.factors(y), up, strict=True)
     ]
     residual = measured - mode_product(measured, there_and_back)
     filtered, v = Projection(acquisition.operator).filtered_modes(residual)
-    return Estimate(mode_product_by_rows([(measured, up), (filtered, v)], progress).numpy())
+    return Estimate(mode_product_by_rows([(measured, up), (filtered, v)], progress))

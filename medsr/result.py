@@ -1,0 +1,51 @@
+"""What a reconstruction gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from medsr.volume import Volume
+
+
+@dataclass(frozen=True)
+class Flag:
+    """Something the user has to know.
+
+    level : "warning" (the input's domain, an oddity) or "missed" (a promise of the method's card).
+    """
+
+    level: Literal["warning", "missed"]
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """A reconstruction and what is known of it.
+
+    volume : the image, on the target grid.
+    measured : the scan it came from.
+    residual : ``y - A x``, on the scan's grid, in its units.
+    uncertainty : half width of the interval named on the method's card, on the target grid; None where the
+        method has no calibrated one.
+    method : its name.
+    acquisition : what was read and assumed of the scan: point spreads, slice thickness, noise.
+    figures : the residual against the data and against the noise, counts of voxels.
+    flags : warnings, and promises that were missed.
+    timings : seconds a stage.
+    """
+
+    volume: Volume
+    measured: Volume
+    residual: Volume
+    method: str
+    uncertainty: Volume | None = None
+    acquisition: dict[str, Any] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    flags: tuple[Flag, ...] = ()
+    timings: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def kept_its_promises(self) -> bool:
+        """Whether no promise on the method's card was missed."""
+        return all(flag.level != "missed" for flag in self.flags)
