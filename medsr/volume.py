@@ -144,6 +144,8 @@ class Volume:
     facts : what the header says of the acquisition.
     notes : what a reader wants the user to know (warnings).
     source : the file it came from.
+    xform_code : what the world coordinates are, as in NIfTI: 1 the scanner's, 2 aligned to another image or
+        assumed, 3 Talairach, 4 MNI 152, 5 another template.
     """
 
     data: NDArray[np.float32]
@@ -151,6 +153,7 @@ class Volume:
     facts: ScanFacts = field(default_factory=ScanFacts)
     notes: tuple[str, ...] = ()
     source: str | None = None
+    xform_code: int = 1
 
     def __post_init__(self) -> None:
         if self.data.ndim not in (3, 4) or tuple(self.data.shape[-3:]) != self.grid.shape:
