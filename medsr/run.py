@@ -1,182 +1,148 @@
-"""The straight line from a scan to an image: the whole product, in order."""
+"""The straight line from files to files: the whole product, in order."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import numpy as np
-
-from medsr import memory
-from medsr.acquisition.slices import SliceAcquisition, plan_acquisition
-from medsr.errors import UsageError
-from medsr.io import open_volume
-from medsr.job import Job, parse_psf, parse_spacing
-from medsr.methods.base import Progress, no_progress
-from medsr.methods.registry import load_method
-from medsr.models.card import Card, card
-from medsr.result import Flag, Result
-from medsr.volume import Volume
+from medsr.errors import Cancelled, InputError, MedsrError, PromiseMissedError, SomeFailedError
+from medsr.io import list_images
+from medsr.job import Job
+from medsr.outputs import Outputs, name_outputs, save
+from medsr.result import Result
 
 
-def reconstruct(
-    scan: Volume | str | Path,
-    spacing: float | Sequence[float] | None = None,
-    *,
-    method: str = Job.method,
-    slice_thickness: float | None = None,
-    psf: str | dict[str, str] | None = None,
-    noise: float | None = None,
-    negative: str = "keep",
-    device: str = "auto",
-    max_mem: int | None = None,
-    progress: Progress = no_progress,
-) -> Result:
-    """Reconstructs one scan; nothing is written.
+class Listener(Protocol):
+    """Who is told what happens: a terminal, a log of JSON lines, Slicer."""
 
-    Parameters
-    ----------
-    scan : a volume, or the path of one.
-    spacing : target voxel size in mm, one or three numbers. Default: thick slices go to the in-plane
-        spacing, a near-isotropic scan to half its spacing.
-    method : a name from `medsr models`.
-    slice_thickness : full width at half maximum of the slice profile, mm.
-    psf : kind of point spread, for all refined axes or by axis: ``"gaussian"``, ``{"z": "boxcar"}``.
-    noise : standard deviation in the image's units; 0 for none; None to estimate it.
-    negative : "keep" or "clip" values below zero, where the scan has none.
-    device : "auto", "cpu", "cuda", "cuda:1", "mps".
-    max_mem : bytes; work that needs more is refused.
-    progress : called with (fraction, stage).
+    def progress(self, fraction: float, stage: str) -> None: ...
+    def started(self, source: Path, number: int, total: int) -> None: ...
+    def done(self, source: Path, result: Result, written: list[Path]) -> None: ...
+    def skipped(self, source: Path, outputs: Outputs) -> None: ...
+    def failed(self, source: Path, error: MedsrError) -> None: ...
 
-    Returns
-    -------
-    Result, with the image on the target grid and the residual under the stated acquisition.
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one input; `error` where it failed, `missed` where a promise was."""
+
+    source: Path
+    error: MedsrError | None = None
+    missed: bool = False
+
+
+def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
+    """Reconstructs every input of `job`.
 
     Raises
     ------
-    InputError, GeometryError, UsageError, MemoryLimitError, WeightsError
+    MedsrError
+        of the one input that failed; SomeFailedError if some of several did; PromiseMissedError if all were
+        written and a promise of the method's card was missed.
     """
-    timings: dict[str, float] = {}
-    with _timed(timings, "read"):
-        volume = scan if isinstance(scan, Volume) else open_volume(scan)
-    chosen = card(method)
-    aim = parse_spacing(str(spacing)) if isinstance(spacing, int | float) else spacing
-    spread = parse_psf(psf) if isinstance(psf, str) else psf
-    with _timed(timings, "plan"):
-        acquisition = plan_acquisition(
-            volume, spacing=aim, slice_thickness=slice_thickness, psf=spread, noise=noise
+    if job.threads:
+        import torch
+
+        torch.set_num_threads(job.threads)
+    sources = find_inputs(job.inputs)
+    outputs = [name_outputs(s, job.output, len(sources) > 1) for s in sources]
+    _refuse_collisions(sources, outputs)
+    outcomes = [
+        _one(job, source, target, listener, (number, len(sources)), command)
+        for number, (source, target) in enumerate(zip(sources, outputs, strict=True))
+    ]
+    failed = [o for o in outcomes if o.error]
+    if failed and len(outcomes) == 1 and failed[0].error:
+        raise failed[0].error
+    if failed:
+        raise SomeFailedError(f"{len(failed)} of {len(outcomes)} inputs failed", hint="see the lines above")
+    missed = [o.source.name for o in outcomes if o.missed]
+    if missed:
+        raise PromiseMissedError(
+            f"written, but a promise of the card of {job.method} was missed for {', '.join(missed)}",
+            hint="the report and the sidecar say which; check --psf, --slice-thickness and --noise",
         )
-    needed = memory.need(acquisition.measured.shape, acquisition.fine.shape, volume.frames, chosen.memory)
-    memory.check(needed, max_mem, f"a result of {acquisition.fine.describe()}")
-    with _timed(timings, "reconstruct"):
-        arrays = _frames(volume, acquisition, method, negative, device, progress)
-    image, residual, uncertainty = arrays
-    figures = _figures(volume, image, residual, acquisition)
-    return Result(
-        volume=volume.with_data(image, acquisition.target),
-        measured=volume,
-        residual=volume.with_data(residual),
-        uncertainty=None if uncertainty is None else volume.with_data(uncertainty, acquisition.target),
-        method=method,
-        acquisition={
-            "point_spread": acquisition.describe_psf(),
-            "noise": acquisition.noise,
-            "assumptions": list(acquisition.assumptions),
-        },
-        figures=figures,
-        flags=tuple([Flag("warning", note) for note in volume.notes] + _domain(chosen, acquisition))
-        + _promises(chosen, figures),
-        timings=timings,
-    )
 
 
-def _frames(
-    volume: Volume, acquisition: SliceAcquisition, method: str, negative: str, device: str, progress: Progress
-) -> tuple[Any, Any, Any]:
-    """Image (target grid), residual (measured grid) and uncertainty of every frame."""
-    import torch
+def find_inputs(inputs: Sequence[str]) -> list[Path]:
+    """The images named, and those in the folders named.
 
-    where = torch.device(_device(device))
-    run = load_method(method)
-    scans = volume.data if volume.data.ndim == 4 else volume.data[None]
-    clip = negative == "clip" and bool(volume.data.min() >= 0)
-    image = np.empty((len(scans), *acquisition.target.shape), dtype=np.float32)
-    residual = np.empty(scans.shape, dtype=np.float32)
-    uncertainty: Any = None
-    reduce = acquisition.reduction or (lambda x: x)
-    for t, scan in enumerate(scans):
-        y = torch.from_numpy(np.ascontiguousarray(scan, dtype=np.float32)).to(where)
-        estimate = run(y, acquisition, lambda f, stage, t=t: progress((t + f) / len(scans), stage))  # type: ignore[misc]
-        x = estimate.data.clamp_min(0) if clip else estimate.data
-        residual[t] = (y - acquisition.operator(x)).numpy(force=True)
-        image[t] = reduce(x).numpy(force=True)
-        if estimate.uncertainty is not None:
-            if uncertainty is None:
-                uncertainty = np.empty_like(image)
-            uncertainty[t] = reduce(estimate.uncertainty).numpy(force=True)
-    if volume.data.ndim == 3:
-        return image[0], residual[0], None if uncertainty is None else uncertainty[0]
-    return image, residual, uncertainty
+    Raises
+    ------
+    InputError
+        if there is no such file, or a folder holds no image.
+    """
+    sources: list[Path] = []
+    for name in inputs:
+        path = Path(name)
+        if not path.is_dir():
+            sources.append(path)
+            continue
+        found = [p for p in list_images(path) if "_desc-sr" not in p.name]
+        if not found:
+            raise InputError(f"{path}: no image in this folder", rule="NIfTI, NRRD or MetaImage files")
+        sources += found
+    return sources
 
 
-def _figures(volume: Volume, image: Any, residual: Any, acquisition: SliceAcquisition) -> dict[str, float]:
-    norm = float(np.linalg.norm(residual.astype(np.float64)))
-    data = float(np.linalg.norm(volume.data.astype(np.float64)))
-    figures = {
-        "residual_over_data": norm / data if data else 0.0,
-        "negative_voxels": int(np.count_nonzero(image < 0)) if volume.data.min() >= 0 else 0,
-    }
-    if acquisition.noise > 0:
-        figures["residual_over_noise"] = norm / (acquisition.noise * residual.size**0.5)
-    return figures
+def _one(
+    job: Job, source: Path, outputs: Outputs, listener: Listener, place: tuple[int, int], command: Sequence[str]
+) -> Outcome:
+    from medsr.io.atomic import check_target
+    from medsr.reconstruction import reconstruct
+
+    if job.skip_existing and outputs.image.exists():
+        listener.skipped(source, outputs)
+        return Outcome(source)
+    number, total = place
+    listener.started(source, number, total)
+    try:
+        check_target(outputs.image, force=job.force)
+        result = reconstruct(
+            source,
+            job.spacing,
+            method=job.method,
+            slice_thickness=job.slice_thickness,
+            psf=dict(job.psf) if job.psf else None,
+            noise=job.noise,
+            negative=job.negative,
+            device=job.device,
+            max_mem=job.max_mem,
+            progress=lambda f, stage: listener.progress((number + 0.9 * f) / total, stage),
+        )
+        listener.progress((number + 0.9) / total, "writing")
+        written = save(
+            result,
+            outputs,
+            source,
+            options=job.described(),
+            command=command,
+            force=job.force,
+            report=not job.no_report,
+        )
+    except Cancelled:
+        raise
+    except MedsrError as error:
+        named = (
+            error
+            if source.name in str(error)
+            else type(error)(f"{source}: {error.what}", got=error.got, rule=error.rule, hint=error.hint)
+        )
+        listener.failed(source, named)
+        return Outcome(source, error=named)
+    listener.done(source, result, written)
+    return Outcome(source, missed=not result.kept_its_promises)
 
 
-def _promises(chosen: Card, figures: dict[str, float]) -> tuple[Flag, ...]:
-    noisy = figures.get("residual_over_noise")
-    if noisy is None:
-        bound, value, what = chosen.promise.exact, figures["residual_over_data"], "‖A x - y‖ / ‖y‖"
-    else:
-        bound, value, what = chosen.promise.noisy, noisy, "‖A x - y‖ / (σ √N)"
-    if bound is None or value <= bound:
-        return ()
-    return (Flag("missed", f"{what} is {value:.3g}; the card of {chosen.name} promises at most {bound:g}"),)
-
-
-def _domain(chosen: Card, acquisition: SliceAcquisition) -> list[Flag]:
-    flags = []
-    ratios = [m / f for m, f in zip(acquisition.measured.spacing, acquisition.fine.spacing, strict=True)]
-    for what, values, bounds in (
-        ("voxel sizes of the scan (mm)", acquisition.measured.spacing, chosen.domain.spacing),
-        ("refinements", ratios, chosen.domain.ratio),
-    ):
-        if bounds and not all(bounds[0] * 0.99 <= v <= bounds[1] * 1.01 for v in values):
-            shown = ", ".join(f"{v:.3g}" for v in values)
-            flags.append(
-                Flag(
-                    "warning", f"{chosen.name} was made for {what} of {bounds[0]:g} to {bounds[1]:g}, not {shown}"
-                )
+def _refuse_collisions(sources: Sequence[Path], outputs: Sequence[Outputs]) -> None:
+    seen: dict[Path, Path] = {}
+    for source, target in zip(sources, outputs, strict=True):
+        if target.image in seen:
+            raise InputError(
+                f"{source} and {seen[target.image]} would have the same output",
+                got=str(target.image),
+                hint="run them apart, or into different folders",
             )
-    return flags
-
-
-def _device(asked: str) -> str:
-    import torch
-
-    cuda = torch.cuda.is_available()
-    if asked == "auto":
-        return "cuda" if cuda else "cpu"
-    if asked.startswith("cuda") and not (cuda and int(asked.partition(":")[2] or 0) < torch.cuda.device_count()):
-        raise UsageError(f"--device {asked} is not there", hint="use --device cpu")
-    if asked == "mps" and not torch.backends.mps.is_available():
-        raise UsageError("--device mps is not there", hint="use --device cpu")
-    return asked
-
-
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[stage] = round(time.perf_counter() - start, 3)
+        seen[target.image] = source

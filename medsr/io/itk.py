@@ -96,9 +96,7 @@ def write(volume: Volume, path: str | Path, *, dtype: DTypeLike = "float32", des
     writers[image_suffix(path)](volume, path, dtype, description)
 
 
-def header_lines(
-    path: Path, last: Callable[[str], bool], *, open_ended: bool = False
-) -> tuple[list[str], int]:
+def header_lines(path: Path, last: Callable[[str], bool], *, open_ended: bool = False) -> tuple[list[str], int]:
     """The lines of a text header up to the one that `last` knows, and the offset of the byte after it.
 
     open_ended : whether the end of the file ends the header, too.
@@ -142,7 +140,12 @@ def data_file(path: Path, name: str) -> Path:
     if not name or name.upper().startswith("LIST") or "%" in name or len(name.split()) > 1 and _is_pattern(name):
         refuse(path, "the voxels are spread over several files", name[:80], "one file holds them")
     if inner.is_absolute() or ".." in inner.parts or ":" in name or "\\" in name or "\0" in name:
-        refuse(path, "the voxels lie outside the header's folder", name[:80], "a detached header names a file beside it")
+        refuse(
+            path,
+            "the voxels lie outside the header's folder",
+            name[:80],
+            "a detached header names a file beside it",
+        )
     return path.parent / inner
 
 

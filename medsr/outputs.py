@@ -1,0 +1,140 @@
+"""The files of a result: their names, and their writing as one act."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medsr._version import VERSION
+from medsr.errors import OutputError
+from medsr.io import WRITTEN_SUFFIXES, companions, stem, write_volume
+from medsr.io.atomic import Transaction
+from medsr.io.names import image_suffix
+from medsr.models.card import card
+from medsr.result import Result
+from medsr.volume import Grid
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the files of one result go; all lie beside the image and share its name."""
+
+    image: Path
+
+    @property
+    def base(self) -> str:
+        return stem(self.image)
+
+    def beside(self, ending: str) -> Path:
+        """A file that belongs to the image: ``_residual.nii.gz``, ``.json``, ``.html``."""
+        return self.image.with_name(self.base + ending)
+
+    @property
+    def map_suffix(self) -> str:
+        return image_suffix(self.image)
+
+
+def name_outputs(source: Path, output: str | None, several: bool) -> Outputs:
+    """Outputs for the scan `source`: `output` is a file, a folder, or None for beside the scan.
+
+    Raises
+    ------
+    OutputError
+        if one file is named for several inputs, or a file that cannot be written.
+    """
+    name = f"{stem(source)}_desc-sr.nii.gz"
+    if output is None:
+        return Outputs(source.with_name(name))
+    suffix = image_suffix(output)
+    if not suffix or Path(output).is_dir():
+        return Outputs(Path(output) / name)
+    if several:
+        raise OutputError(f"{output}: one file for several inputs", hint="name a folder with -o")
+    if suffix not in WRITTEN_SUFFIXES:
+        raise OutputError(
+            f"{output}: no image is written under this name",
+            rule=f"the suffix is one of {', '.join(WRITTEN_SUFFIXES)}",
+        )
+    return Outputs(Path(output))
+
+
+def save(
+    result: Result,
+    outputs: Outputs,
+    source: Path,
+    *,
+    options: dict[str, Any],
+    command: Sequence[str],
+    force: bool,
+    report: bool,
+) -> list[Path]:
+    """Writes image, maps, sidecar and report of `result`; all of them, or none. Returns their paths.
+
+    Raises
+    ------
+    OutputError
+        if one exists and `force` is not given, or cannot be written.
+    """
+    provenance = describe(result, source, options, command)
+    written: list[Path] = []
+    with Transaction(force=force) as transaction:
+
+        def target(path: Path, expect: int | None = None) -> Path:
+            written.append(path)
+            return transaction.path(path, expect)
+
+        write_volume(result.volume, target(outputs.image), description=f"medsr {VERSION} {result.method}")
+        write_volume(result.residual, target(outputs.beside(f"_residual{outputs.map_suffix}")))
+        if result.uncertainty is not None:
+            write_volume(result.uncertainty, target(outputs.beside(f"_uncertainty{outputs.map_suffix}")))
+        for table in companions(source):
+            target(outputs.beside(table.suffix)).write_bytes(table.read_bytes())
+        text = json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
+        target(outputs.beside(".json")).write_text(text, encoding="utf-8")
+        if report:
+            from medsr.report.html import render
+
+            target(outputs.beside(".html")).write_text(render(result, provenance), encoding="utf-8")
+    return written
+
+
+def describe(result: Result, source: Path, options: dict[str, Any], command: Sequence[str]) -> dict[str, Any]:
+    """The sidecar: BIDS keys where BIDS has them, the rest under ``medsr``."""
+    chosen = card(result.method)
+    bids = {
+        "Description": f"{chosen.summary}",
+        "Sources": [source.name],
+        "Resolution": result.volume.grid.describe(),
+        "RepetitionTime": result.volume.facts.tr,
+        "EchoTime": result.volume.facts.te,
+    }
+    return {k: v for k, v in bids.items() if v is not None} | {
+        "medsr": {
+            "version": VERSION,
+            "command": list(command),
+            "method": result.method,
+            "citation": chosen.citation,
+            "options": options,
+            "input": {"name": source.name, "sha256": sha256(source)},
+            "geometry": {"before": _geometry(result.measured.grid), "after": _geometry(result.volume.grid)},
+            "acquisition": result.acquisition,
+            "figures": result.figures,
+            "promises": "kept" if result.kept_its_promises else "missed",
+            "flags": [{"level": f.level, "text": f.text} for f in result.flags],
+            "seconds": result.timings,
+        }
+    }
+
+
+def sha256(path: Path) -> str:
+    """Of the file's bytes, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _geometry(grid: Grid) -> dict[str, Any]:
+    return {"shape": list(grid.shape), "spacing_mm": list(grid.spacing), "affine": grid.affine.tolist()}

@@ -1,0 +1,62 @@
+"""Recipes: what to train, on what, for how long. Data files; no code in them."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from medsr.errors import InputError, UsageError
+from medsr.training.patches import Source
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One training run; see `medsr/training/recipes` for commented files."""
+
+    name: str
+    network: dict[str, Any]
+    source: tuple[Source, ...]
+    steps: int
+    seed: int = 0
+    learning_rate: float = 1e-3
+    warmup: int = 100
+    average: float = 0.999
+    margin: int = 6
+    save_every: int = 100
+    validate_every: int = 250
+    odds: dict[str, float] = field(default_factory=dict)
+
+
+def load_recipe(name: str) -> Recipe:
+    """A recipe by the name of one that medsr ships, or by the path of a file."""
+    shipped = _shipped() / f"{name}.toml"
+    if shipped.is_file():
+        text = shipped.read_text(encoding="utf-8")
+    elif Path(name).is_file():
+        text = Path(name).read_text(encoding="utf-8")
+    else:
+        known = sorted(
+            p.name.removesuffix(".toml") for p in (resources.files("medsr") / "training" / "recipes").iterdir()
+        )
+        raise UsageError(
+            "no such recipe", got=repr(name), hint=f"one of {', '.join(known)}, or the path of a file"
+        )
+    try:
+        table = tomllib.loads(text)
+        sources = tuple(_source(s) for s in table.pop("source"))
+        return Recipe(**table, source=sources)
+    except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
+        raise InputError(f"{name}: not a recipe", got=str(error), hint="compare with a shipped one") from None
+
+
+def _source(table: dict[str, Any]) -> Source:
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+    return Source(**fields)
+
+
+def _shipped() -> Traversable:
+    return resources.files("medsr") / "training" / "recipes"
