@@ -17,7 +17,11 @@ def save(path: Path, network: nn.Module, average: nn.Module, optimizer: torch.op
     tensors = {f"network.{k}": v.detach().clone().contiguous() for k, v in network.state_dict().items()}
     tensors |= {f"average.{k}": v.detach().clone().contiguous() for k, v in average.state_dict().items()}
     for index, entry in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{k}": v.clone() for k, v in entry.items() if isinstance(v, Tensor)}
+        tensors |= {
+            f"optimizer.{index}.{k}": v.detach().clone().contiguous()
+            for k, v in entry.items()
+            if isinstance(v, Tensor)
+        }
     partial = path.with_suffix(".partial")
     save_file(tensors, partial, metadata={"state": json.dumps(state)})
     partial.replace(path)
