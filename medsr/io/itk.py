@@ -14,7 +14,8 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from medsr.errors import InputError, OutputError
+from medsr.errors import InputError, OutputError, UsageError
+from medsr.io.encode import scaling, storable
 from medsr.io.image import ImageHeader, named_grid
 from medsr.io.names import image_suffix
 from medsr.io.stream import ByteStream
@@ -96,9 +97,7 @@ def write(volume: Volume, path: str | Path, *, dtype: DTypeLike = "float32", des
     writers[image_suffix(path)](volume, path, dtype, description)
 
 
-def header_lines(
-    path: Path, last: Callable[[str], bool], *, open_ended: bool = False
-) -> tuple[list[str], int]:
+def header_lines(path: Path, last: Callable[[str], bool], *, open_ended: bool = False) -> tuple[list[str], int]:
     """The lines of a text header up to the one that `last` knows, and the offset of the byte after it.
 
     open_ended : whether the end of the file ends the header, too.
@@ -139,10 +138,15 @@ def data_file(path: Path, name: str) -> Path:
         if it lies elsewhere, or there are several.
     """
     inner = Path(name)
-    if not name or name.upper().startswith("LIST") or "%" in name or len(name.split()) > 1 and _is_pattern(name):
+    if not name or name.upper().startswith("LIST") or "%" in name or (len(name.split()) > 1 and _is_pattern(name)):
         refuse(path, "the voxels are spread over several files", name[:80], "one file holds them")
     if inner.is_absolute() or ".." in inner.parts or ":" in name or "\\" in name or "\0" in name:
-        refuse(path, "the voxels lie outside the header's folder", name[:80], "a detached header names a file beside it")
+        refuse(
+            path,
+            "the voxels lie outside the header's folder",
+            name[:80],
+            "a detached header names a file beside it",
+        )
     return path.parent / inner
 
 
@@ -218,9 +222,6 @@ def stored_type(volume: Volume, dtype: DTypeLike) -> np.dtype[np.generic]:
     UsageError
         if the values do not fit as they are.
     """
-    from medsr.errors import UsageError
-    from medsr.io.nifti import scaling, storable
-
     stored = storable(dtype)
     if scaling(volume.data, stored) != (1.0, 0.0):
         raise UsageError(

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
+from medsr.io.encode import write_voxels
 from medsr.io.image import ImageHeader
 from medsr.io.itk import data_file, floats, header_lines, integers, numbers, place, refuse, stored_type
-from medsr.io.nifti import write_voxels
-from medsr.io.voxels import Encoding, stored_bytes
 from medsr.io.stream import check_file
+from medsr.io.voxels import Encoding, stored_bytes
 from medsr.volume import ScanFacts, Volume
 
 TYPES = {
@@ -44,8 +44,13 @@ def decode(path: Path) -> ImageHeader:
         refuse(path, "the image has too few or too many axes", f"NDims {count}", "2 to 4 axes")
     if _one(path, fields, "ElementNumberOfChannels", 1) != 1:
         channels = fields["ElementNumberOfChannels"][:20]
-        refuse(path, "the voxels are vectors or colours", f"{channels} channels", "one number a voxel",
-               "extract one channel first")
+        refuse(
+            path,
+            "the voxels are vectors or colours",
+            f"{channels} channels",
+            "one number a voxel",
+            "extract one channel first",
+        )
     shape = integers(path, "DimSize", fields.get("DimSize", ""))
     if len(shape) != count:
         refuse(path, "the header is damaged", f"DimSize {fields.get('DimSize', '')[:60]!r}", f"{count} numbers")
@@ -62,11 +67,19 @@ def decode(path: Path) -> ImageHeader:
         notes.append("a plane image: a slice of 1 mm at height 0 is assumed")
     encoding = _encoding(path, fields, end)
     if encoding.skip < 0:  # the voxels are the last bytes of the file
-        encoding = Encoding(encoding.path, encoding.dtype, compressed=False,
-                            start=check_file(encoding.path) - stored_bytes(encoding, grid.shape, frames))
+        encoding = Encoding(
+            encoding.path,
+            encoding.dtype,
+            compressed=False,
+            start=check_file(encoding.path) - stored_bytes(encoding, grid.shape, frames),
+        )
         if encoding.start < 0:
-            refuse(encoding.path, "the file is cut short", f"{check_file(encoding.path)} bytes",
-                   "it has to hold all voxels its header tells of")
+            refuse(
+                encoding.path,
+                "the file is cut short",
+                f"{check_file(encoding.path)} bytes",
+                "it has to hold all voxels its header tells of",
+            )
     tr = step if frames is not None and step is not None and step > 0 and step != 1 else None
     return ImageHeader(path, "MetaImage", grid, frames, encoding, ScanFacts(tr=tr), tuple(notes))
 
@@ -109,7 +122,13 @@ def _encoding(path: Path, fields: dict[str, str], end: int) -> Encoding:
     if kind not in TYPES:
         refuse(path, "the voxels are not real numbers", f"ElementType {kind[:40]!r}", f"one of {', '.join(TYPES)}")
     if not _true(fields.get("BinaryData", "True")):
-        refuse(path, "the voxels are written as text", "BinaryData = False", "binary voxels", "save it again as binary")
+        refuse(
+            path,
+            "the voxels are written as text",
+            "BinaryData = False",
+            "binary voxels",
+            "save it again as binary",
+        )
     big = _true(fields.get("BinaryDataByteOrderMSB", fields.get("ElementByteOrderMSB", "False")))
     dtype = np.dtype((">" if big else "<") + TYPES[kind])
     skip = _one(path, fields, "HeaderSize", 0)

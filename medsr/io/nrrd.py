@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from medsr.io.encode import GZIP_LEVEL, write_voxels
 from medsr.io.image import ImageHeader
 from medsr.io.itk import LPS_TO_RAS, data_file, floats, header_lines, integers, numbers, place, refuse, stored_type
-from medsr.io.nifti import GZIP_LEVEL, write_voxels
 from medsr.io.stream import ByteStream, check_file
 from medsr.io.voxels import Encoding, check_shape, stored_bytes
 from medsr.volume import ScanFacts, Volume
@@ -23,7 +23,15 @@ TYPES = {
     "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
     "i4": ("int", "signed int", "int32", "int32_t"),
     "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
-    "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
+    "i8": (
+        "longlong",
+        "long long",
+        "long long int",
+        "signed long long",
+        "signed long long int",
+        "int64",
+        "int64_t",
+    ),
     "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
     "f4": ("float",),
     "f8": ("double",),
@@ -69,7 +77,7 @@ def decode(path: Path) -> ImageHeader:
         [shape[a] for a in space_axes],
         vectors,
         origin,
-        _to_ras(path, fields, notes),
+        _to_ras(fields, notes),
     )
     first = frame_axis == 0
     if frame_axis is not None:
@@ -81,8 +89,12 @@ def decode(path: Path) -> ImageHeader:
     if encoding.skip < 0:
         start = check_file(encoding.path) - stored_bytes(encoding, grid.shape, frames)
         if start < 0:
-            refuse(encoding.path, "the file is cut short", f"{check_file(encoding.path)} bytes",
-                   "it has to hold all voxels its header tells of")
+            refuse(
+                encoding.path,
+                "the file is cut short",
+                f"{check_file(encoding.path)} bytes",
+                "it has to hold all voxels its header tells of",
+            )
         encoding = Encoding(encoding.path, encoding.dtype, start=start, compressed=False, frames_first=first)
     tr = step if frames is not None and step is not None and step > 0 and step != 1 else None
     return ImageHeader(path, "NRRD", grid, frames, encoding, ScanFacts(tr=tr), tuple(notes))
@@ -119,17 +131,20 @@ def _frame_axis(path: Path, fields: dict[str, str], shape: list[int]) -> int | N
     """The axis that is not one of space, if there is one."""
     kinds = [k.lower() for k in _words(path, fields, "kinds", len(shape)) or [""] * len(shape)]
     directions = _words(path, fields, "space directions", len(shape)) or [""] * len(shape)
-    found = [
-        a for a in range(len(shape)) if directions[a].lower() == "none" or kinds[a] not in SPACE_KINDS
-    ]
+    found = [a for a in range(len(shape)) if directions[a].lower() == "none" or kinds[a] not in SPACE_KINDS]
     if not found:
         return None
     axis = found[0]
     unnamed = kinds[axis] in SPACE_KINDS and (axis == len(shape) - 1 or shape[axis] == 1)
     if len(found) > 1 or not (kinds[axis] in FRAME_KINDS or unnamed):
         got = f"kinds {' '.join(k or '?' for k in kinds)}, sizes {' '.join(map(str, shape))}"
-        refuse(path, "the voxels are vectors or colours", got, "at most one axis besides those of space, a list or time",
-               "extract one channel first")
+        refuse(
+            path,
+            "the voxels are vectors or colours",
+            got,
+            "at most one axis besides those of space, a list or time",
+            "extract one channel first",
+        )
     return axis
 
 
@@ -148,7 +163,9 @@ def _vectors(
             return np.eye(count), [0.0] * count
         return np.diag(floats(path, "spacings", " ".join(words[a] for a in axes))), [0.0] * count
     rows = [_vector(path, "space directions", directions[a], count) for a in axes]
-    origin = _vector(path, "space origin", fields["space origin"], count) if "space origin" in fields else [0.0] * count
+    origin = (
+        _vector(path, "space origin", fields["space origin"], count) if "space origin" in fields else [0.0] * count
+    )
     scale = _scale(path, fields, count, notes)
     return np.array(rows) * scale, [scale * v for v in origin]
 
@@ -175,7 +192,7 @@ def _scale(path: Path, fields: dict[str, str], count: int, notes: list[str]) -> 
     return LENGTHS[unit]
 
 
-def _to_ras(path: Path, fields: dict[str, str], notes: list[str]) -> NDArray[np.float64]:
+def _to_ras(fields: dict[str, str], notes: list[str]) -> NDArray[np.float64]:
     name = fields.get("space", "").lower()
     name = name.removesuffix("-time") if "-" in name else name[:3] if len(name) == 4 else name
     if name not in SPACES and "space directions" in fields:
@@ -194,18 +211,32 @@ def _encoding(path: Path, fields: dict[str, str], end: int, *, frames_first: boo
         refuse(path, "the header is damaged", f"endian {endian[:20]!r}", "little or big")
     packing = fields.get("encoding", "").lower()
     if packing not in ("raw", "gzip", "gz"):
-        refuse(path, "the encoding of the voxels is not read", packing[:20] or "none", "raw or gzip",
-               "save it again as one of these")
+        refuse(
+            path,
+            "the encoding of the voxels is not read",
+            packing[:20] or "none",
+            "raw or gzip",
+            "save it again as one of these",
+        )
     compressed = packing != "raw"
     (lines,) = _count(path, fields, "line skip", "lineskip")
     (skip,) = _count(path, fields, "byte skip", "byteskip")
     if lines != 0 or skip < -1 or (skip == -1 and compressed):
-        refuse(path, "the voxels begin at an odd place", f"line skip {lines}, byte skip {skip}",
-               "a byte skip of 0 or more, or -1 where the voxels are raw, and no line skip")
+        refuse(
+            path,
+            "the voxels begin at an odd place",
+            f"line skip {lines}, byte skip {skip}",
+            "a byte skip of 0 or more, or -1 where the voxels are raw, and no line skip",
+        )
     name = fields.get("data file", fields.get("datafile"))
     where, start = (path, end) if name is None else (data_file(path, name), 0)
     return Encoding(
-        where, np.dtype(("<" if endian == "little" else ">") + code), start, skip, compressed, frames_first=frames_first
+        where,
+        np.dtype(("<" if endian == "little" else ">") + code),
+        start,
+        skip,
+        compressed,
+        frames_first=frames_first,
     )
 
 
