@@ -12,6 +12,7 @@ from medsr.errors import UsageError
 from medsr.io.voxels import block_places
 
 GZIP_LEVEL = 1
+"""On float32 voxels level 6 saves 3 to 6 % over level 1 in up to twice the time, level 9 takes 5 to 15 times."""
 
 STORABLE = ("i1", "u1", "i2", "u2", "i4", "u4", "f4", "f8")
 
@@ -46,7 +47,7 @@ def scaling(data: NDArray[np.float32], stored: np.dtype[np.generic]) -> tuple[fl
     limits = np.iinfo(stored)  # type: ignore[type-var]
     if limits.min <= low and high <= limits.max and all((part == np.round(part)).all() for part in data):
         return 1.0, 0.0
-    slope = float(np.float32((high - low) / (limits.max - limits.min)))
+    slope = float(np.float32((high - low) / (limits.max - limits.min))) or 1.0
     return slope, float(np.float32(low - slope * limits.min))
 
 

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 from medsr.errors import InputError, OutputError
 from medsr.io.encode import GZIP_LEVEL, scaling, storable, write_voxels
 from medsr.io.image import ImageHeader
-from medsr.io.names import data_halves, header_halves, image_suffix, is_data_half
+from medsr.io.names import data_halves, header_halves, image_suffix, is_data_half, is_file
 from medsr.io.stream import ByteStream
 from medsr.io.voxels import Encoding, check_shape
 from medsr.io.xform import FORM_TOLERANCE, NiftiFields, world
@@ -102,12 +102,12 @@ def _halves(path: Path) -> tuple[Path, Path | None]:
     """The file of the header, and that of the voxels where it is another one."""
     suffix = image_suffix(path)
     if is_data_half(path):
-        found = next((p for p in header_halves(path) if p.is_file()), None)
+        found = next((p for p in header_halves(path) if is_file(p)), None)
         if found is None:
             raise InputError(f"{path}: the header of the pair is missing", rule="a .hdr lies beside the .img")
         return found, path
     if suffix in (".hdr", ".hdr.gz"):
-        found = next((p for p in data_halves(path) if p.is_file()), None)
+        found = next((p for p in data_halves(path) if is_file(p)), None)
         if found is None:
             raise InputError(f"{path}: the voxels of the pair are missing", rule="an .img lies beside the .hdr")
         return path, found
@@ -231,11 +231,12 @@ def _offset(fields: NiftiFields) -> int:
 
 def _repetition_time(fields: NiftiFields, frames: int | None) -> tuple[float | None, tuple[str, ...]]:
     """TR in seconds from pixdim[4], and notes."""
-    value, unit = fields.numbers("pixdim")[4], fields.integer("xyzt_units") & 0x38
+    # the shortest number that gives these 32 bits: 0.72 rather than 0.7200000286
+    value, unit = float(str(fields.header["pixdim"][4])), fields.integer("xyzt_units") & 0x38
     if not (math.isfinite(value) and value > 0):
         return None, ()
     if unit in (8, 16, 24):
-        tr = value * {8: 1.0, 16: 1e-3, 24: 1e-6}[unit]
+        tr = value / {8: 1.0, 16: 1e3, 24: 1e6}[unit]
         # a single volume with a TR of exactly 1 s: what programs fill in
         return (None if frames is None and tr == 1 else tr), ()
     if frames is None:
