@@ -6,9 +6,15 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medsr.errors import GeometryError, MedsrError
-from medsr.io.voxels import Encoding, check_shape, check_size, read_voxels
+from medsr.io.voxels import Encoding, check_size, read_voxels
 from medsr.volume import Grid, ScanFacts, Volume
+
+FARTHEST = 1e6
+"""Millimetres from the origin; beyond, float32 headers cannot tell neighbouring voxels apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,13 +71,25 @@ class ImageHeader:
         )
 
 
-def named_grid(path: Path, shape: tuple[int, int, int], affine: object, hint: str | None = None) -> Grid:
-    """The grid, or a GeometryError that names the file."""
-    check_shape(path, shape, None)
-    try:
-        return Grid(shape, affine)  # type: ignore[arg-type]
-    except GeometryError as error:
-        raise named(error, path, hint) from None
+def sound_grid(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Grid:
+    """The grid of an affine that a file may have made up.
+
+    Raises
+    ------
+    GeometryError
+        if it is none, or lies absurdly far away.
+    """
+    with np.errstate(all="ignore"):  # absurd numbers overflow before they are refused
+        grid = Grid(shape, affine)
+        farthest = float(np.abs(grid.corners()).max())
+    if not farthest <= FARTHEST:
+        raise GeometryError(
+            "the affine is absurd",
+            got=f"voxels {farthest:.3g} mm from the origin",
+            rule=f"at most {FARTHEST:g}",
+            hint="mend the header first",
+        )
+    return grid
 
 
 def named(error: MedsrError, path: Path, hint: str | None = None) -> MedsrError:

@@ -14,9 +14,10 @@ from typing import NoReturn
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from medsr.errors import InputError, OutputError
-from medsr.io.image import ImageHeader, named_grid
-from medsr.io.names import image_suffix
+from medsr.errors import GeometryError, InputError, OutputError, UsageError
+from medsr.io.encode import scaling, storable
+from medsr.io.image import ImageHeader, named, sound_grid
+from medsr.io.names import image_suffix, is_file
 from medsr.io.stream import ByteStream
 from medsr.io.voxels import check_shape
 from medsr.volume import Grid, Volume
@@ -134,10 +135,10 @@ def data_file(path: Path, name: str) -> Path:
     Raises
     ------
     InputError
-        if it lies elsewhere, or there are several.
+        if it is missing or lies elsewhere, or there are several.
     """
     inner = Path(name)
-    if not name or name.upper().startswith("LIST") or "%" in name or len(name.split()) > 1 and _is_pattern(name):
+    if not name or name.upper().startswith("LIST") or "%" in name or (len(name.split()) > 1 and _is_pattern(name)):
         refuse(path, "the voxels are spread over several files", name[:80], "one file holds them")
     if inner.is_absolute() or ".." in inner.parts or ":" in name or "\\" in name or "\0" in name:
         refuse(
@@ -146,7 +147,10 @@ def data_file(path: Path, name: str) -> Path:
             name[:80],
             "a detached header names a file beside it",
         )
-    return path.parent / inner
+    found = path.parent / inner
+    if not is_file(found):
+        refuse(path, "the voxels are missing", name[:80], "the file that the header names lies beside it")
+    return found
 
 
 def _is_pattern(name: str) -> bool:
@@ -204,13 +208,17 @@ def place(
     corner = np.zeros(3)
     corner[:width] = origin[:width]
     affine = np.eye(4)
-    affine[:3, :3] = to_ras @ space.T
-    affine[:3, 3] = to_ras @ corner
+    with np.errstate(all="ignore"):  # numbers that are not finite are refused below
+        affine[:3, :3] = to_ras @ space.T
+        affine[:3, 3] = to_ras @ corner
     padded = [*shape[:3], 1, 1][:3]
     check_shape(path, (padded[0], padded[1], padded[2]), frames)
     if frames == 1:
         frames = None
-    return named_grid(path, (padded[0], padded[1], padded[2]), affine), frames, step
+    try:
+        return sound_grid((padded[0], padded[1], padded[2]), affine), frames, step
+    except GeometryError as error:
+        raise named(error, path) from None
 
 
 def stored_type(volume: Volume, dtype: DTypeLike) -> np.dtype[np.generic]:
@@ -221,9 +229,6 @@ def stored_type(volume: Volume, dtype: DTypeLike) -> np.dtype[np.generic]:
     UsageError
         if the values do not fit as they are.
     """
-    from medsr.errors import UsageError
-    from medsr.io.nifti import scaling, storable
-
     stored = storable(dtype)
     if scaling(volume.data, stored) != (1.0, 0.0):
         raise UsageError(

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike
 
+from medsr.io.encode import write_voxels
 from medsr.io.image import ImageHeader
 from medsr.io.itk import data_file, floats, header_lines, integers, numbers, place, refuse, stored_type
-from medsr.io.nifti import write_voxels
-from medsr.io.voxels import Encoding, stored_bytes
 from medsr.io.stream import check_file
+from medsr.io.voxels import Encoding, stored_bytes
 from medsr.volume import ScanFacts, Volume
 
 TYPES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 NIFTI_SUFFIXES = (".nii.gz", ".nii", ".hdr.gz", ".hdr", ".img.gz", ".img")
@@ -31,7 +32,7 @@ def stem(path: str | Path) -> str:
 
 def list_images(folder: str | Path) -> list[Path]:
     """The images right in `folder`, sorted by name; of a pair (.hdr, .img) the header alone."""
-    found = {p for p in Path(folder).iterdir() if is_image(p) and p.is_file()}
+    found = {p for p in Path(folder).iterdir() if is_image(p) and is_file(p)}
     return sorted(p for p in found if not (is_data_half(p) and any(h in found for h in header_halves(p))))
 
 
@@ -50,11 +51,16 @@ def data_halves(path: Path) -> list[Path]:
     return _other_half(path, "img")
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is a file at `path`; absurd names are none, and no error."""
+    return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises on a name that is too long
+
+
 def companions(path: str | Path) -> tuple[Path, ...]:
     """The b-value and b-vector tables (.bval, .bvec) that lie beside an image and share its name."""
     path = Path(path)
     beside = [path.with_name(stem(path) + suffix) for suffix in (".bval", ".bvec")]
-    return tuple(p for p in beside if p.is_file())
+    return tuple(p for p in beside if is_file(p))
 
 
 def _other_half(path: Path, wanted: str) -> list[Path]:

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import gzip
 import math
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import DTypeLike
 
-from medsr.errors import GeometryError, InputError, MedsrError, OutputError, UsageError
-from medsr.io.image import ImageHeader, named
-from medsr.io.names import data_halves, header_halves, image_suffix, is_data_half
+from medsr.errors import InputError, OutputError
+from medsr.io.encode import GZIP_LEVEL, scaling, storable, write_voxels
+from medsr.io.image import ImageHeader
+from medsr.io.names import data_halves, header_halves, image_suffix, is_data_half, is_file
 from medsr.io.stream import ByteStream
-from medsr.io.voxels import Encoding, block_places, check_shape
+from medsr.io.voxels import Encoding, check_shape
+from medsr.io.xform import FORM_TOLERANCE, NiftiFields, world
 from medsr.volume import Grid, ScanFacts, Volume
 
 SIZES = {1: 348, 2: 540}
@@ -48,13 +48,8 @@ OTHER_TYPES = {
     2304: "RGBA colours",
 }
 
-FORM_TOLERANCE = 0.1
-"""Forms that put every voxel within this (mm) agree: a quaternion in float32 is not truer than that."""
-
 LONGEST_TR = 60.0
 """Seconds; a repetition time without a unit is not believed above this."""
-
-GZIP_LEVEL = 1
 
 
 def read(path: str | Path, max_bytes: int | None = None) -> Volume:
@@ -94,7 +89,7 @@ def read_header(path: str | Path) -> ImageHeader:
         fields = _decode(header_path, stream, paired=data_path is not None)
     shape, frames = _shape(fields)
     encoding = _encoding(fields, data_path)
-    grid, xform_code, geometry_notes = _geometry(fields, shape)
+    grid, xform_code, geometry_notes = world(fields, shape)
     tr, tr_notes = _repetition_time(fields, frames)
     facts = ScanFacts(tr=tr, slice_axis=_slice_axis(fields))
     notes = (*fields.notes, *geometry_notes, *tr_notes, *_intent_notes(fields))
@@ -103,43 +98,23 @@ def read_header(path: str | Path) -> ImageHeader:
     ).check_size()
 
 
-@dataclass(frozen=True, eq=False)
-class _Fields:
-    """A decoded header with plain Python numbers at hand."""
-
-    path: Path
-    version: int
-    paired: bool
-    header: Any
-    notes: tuple[str, ...]
-
-    def number(self, name: str) -> float:
-        return float(self.header[name])
-
-    def integer(self, name: str) -> int:
-        return int(self.header[name])
-
-    def numbers(self, name: str) -> list[float]:
-        return [float(v) for v in self.header[name]]
-
-
 def _halves(path: Path) -> tuple[Path, Path | None]:
     """The file of the header, and that of the voxels where it is another one."""
     suffix = image_suffix(path)
     if is_data_half(path):
-        found = next((p for p in header_halves(path) if p.is_file()), None)
+        found = next((p for p in header_halves(path) if is_file(p)), None)
         if found is None:
             raise InputError(f"{path}: the header of the pair is missing", rule="a .hdr lies beside the .img")
         return found, path
     if suffix in (".hdr", ".hdr.gz"):
-        found = next((p for p in data_halves(path) if p.is_file()), None)
+        found = next((p for p in data_halves(path) if is_file(p)), None)
         if found is None:
             raise InputError(f"{path}: the voxels of the pair are missing", rule="an .img lies beside the .hdr")
         return path, found
     return path, None
 
 
-def _decode(path: Path, stream: ByteStream, paired: bool) -> _Fields:
+def _decode(path: Path, stream: ByteStream, paired: bool) -> NiftiFields:
     from nibabel.nifti1 import Nifti1Header
     from nibabel.nifti2 import Nifti2Header
 
@@ -173,7 +148,7 @@ def _decode(path: Path, stream: ByteStream, paired: bool) -> _Fields:
     notes: tuple[str, ...] = ()
     if path.name.lower().endswith(".gz") != stream.compressed:
         notes = (f"the file is {'' if stream.compressed else 'not '}gzipped, which its name does not say",)
-    return _Fields(path, version, paired, header, notes)
+    return NiftiFields(path, version, paired, header, notes)
 
 
 def _byte_order(path: Path, start: bytes) -> tuple[str, int]:
@@ -190,7 +165,7 @@ def _byte_order(path: Path, start: bytes) -> tuple[str, int]:
     )
 
 
-def _shape(fields: _Fields) -> tuple[tuple[int, int, int], int | None]:
+def _shape(fields: NiftiFields) -> tuple[tuple[int, int, int], int | None]:
     """The three axes of space, and the number of frames where there is a fourth axis."""
     path = fields.path
     count, *lengths = (int(n) for n in fields.header["dim"])
@@ -214,7 +189,7 @@ def _shape(fields: _Fields) -> tuple[tuple[int, int, int], int | None]:
     return shape, frames
 
 
-def _encoding(fields: _Fields, data_path: Path | None) -> Encoding:
+def _encoding(fields: NiftiFields, data_path: Path | None) -> Encoding:
     path = fields.path
     code = fields.integer("datatype")
     if code not in REAL_TYPES:
@@ -238,7 +213,7 @@ def _encoding(fields: _Fields, data_path: Path | None) -> Encoding:
     return Encoding(data_path or path, dtype, skip=_offset(fields), slope=slope, intercept=intercept)
 
 
-def _offset(fields: _Fields) -> int:
+def _offset(fields: NiftiFields) -> int:
     """Where the voxels begin."""
     offset = fields.number("vox_offset")
     least = 0 if fields.paired else SIZES[fields.version] + 4
@@ -254,131 +229,14 @@ def _offset(fields: _Fields) -> int:
     return int(offset)
 
 
-def _geometry(fields: _Fields, shape: tuple[int, int, int]) -> tuple[Grid, int, tuple[str, ...]]:
-    """The grid, the code of its world, and what the user should know of how it was found."""
-    from nibabel.spatialimages import HeaderDataError
-
-    path, header = fields.path, fields.header
-    notes: list[str] = []
-    scale = _millimetres(fields, notes)
-    pixdim = fields.numbers("pixdim")
-    if any(v < 0 for v in pixdim[1:4]):
-        notes.append("negative voxel sizes in the header were taken as positive")
-    # what nibabel would refuse, or pass on: the sign of the third axis is +1 or -1, voxel sizes are positive
-    header["pixdim"][0] = -1 if pixdim[0] < 0 else 1
-    header["pixdim"][1:4] = np.abs(header["pixdim"][1:4])
-
-    codes = {name: fields.integer(f"{name}_code") for name in ("sform", "qform")}
-    for name, code in codes.items():
-        if not 0 <= code <= 5:
-            notes.append(f"the {name}'s code is {code}, which NIfTI does not know")
-    forms: dict[str, NDArray[np.float64]] = {}
-    if codes["sform"] > 0:
-        forms["sform"] = np.array(header.get_sform(), dtype=np.float64)
-    if codes["qform"] > 0 and np.isfinite(_quaternion_fields(fields)).all():
-        try:
-            forms["qform"] = np.array(header.get_qform(), dtype=np.float64)
-        except (HeaderDataError, ValueError) as error:
-            _bad_quaternion(fields, error, codes["sform"] > 0, notes)
-    elif codes["qform"] > 0:
-        _bad_quaternion(fields, "numbers that are not finite", codes["sform"] > 0, notes)
-
-    grids: dict[str, Grid | MedsrError] = {}
-    for name, form in forms.items():
-        form[:3] *= scale
-        grids[name] = _try_grid(shape, form)
-    if not forms:
-        grid = _try_grid(shape, _default_affine(fields, shape) * np.array([[scale]] * 3 + [[1.0]]))
-        if isinstance(grid, MedsrError):
-            raise named(grid, path)
-        notes.append(
-            "the header has no orientation (sform and qform have no code): the first axis is taken to "
-            "point left, the middle of the image to be the origin"
-        )
-        return grid, 2, tuple(notes)
-    name, chosen = next(iter(grids.items()))
-    other = grids.get("qform") if name == "sform" else None
-    if isinstance(chosen, MedsrError):
-        hint = "its qform is sound: set the sform's code to 0 to use that" if isinstance(other, Grid) else None
-        raise named(chosen, path, hint)
-    if other is not None:
-        notes.extend(_disagreement(chosen, other, codes))
-    elif name == "sform":
-        notes.extend(_pixdim_disagreement(chosen, fields, scale))
-    code = codes[name]
-    return chosen, code if 1 <= code <= 5 else 2, tuple(notes)
-
-
-def _quaternion_fields(fields: _Fields) -> NDArray[np.float64]:
-    names = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
-    return np.array([*(fields.number(n) for n in names), *fields.numbers("pixdim")[:4]])
-
-
-def _bad_quaternion(fields: _Fields, reason: object, have_sform: bool, notes: list[str]) -> None:
-    if not have_sform:
-        raise GeometryError(
-            f"{fields.path}: the qform is not a rotation",
-            got=reason,
-            rule="the quaternion has unit length",
-            hint="mend the header first",
-        )
-    notes.append("the qform is not a rotation; the sform is used")
-
-
-def _try_grid(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Grid | GeometryError:
-    try:
-        return Grid(shape, affine)
-    except GeometryError as error:
-        return error
-
-
-def _default_affine(fields: _Fields, shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    """nibabel's affine for a header without orientation: x to the left, the middle at the origin."""
-    sizes = np.array(fields.numbers("pixdim")[1:4]) * (-1, 1, 1)
-    affine = np.diag([*sizes, 1.0])
-    affine[:3, 3] = -(np.array(shape) - 1) / 2 * sizes
-    return affine
-
-
-def _millimetres(fields: _Fields, notes: list[str]) -> float:
-    """Millimetres in the header's unit of length."""
-    unit = fields.integer("xyzt_units") & 7
-    if unit == 2:
-        return 1.0
-    if unit in (1, 3):
-        notes.append(f"lengths are in {'metres' if unit == 1 else 'micrometres'} and were converted to mm")
-        return 1e3 if unit == 1 else 1e-3
-    notes.append("the header has no unit of length; mm are assumed")
-    return 1.0
-
-
-def _disagreement(sform: Grid, qform: Grid | MedsrError, codes: dict[str, int]) -> list[str]:
-    if isinstance(qform, MedsrError):
-        return [f"the qform is not used: {qform.what}"]
-    apart = float(np.linalg.norm(sform.corners() - qform.corners(), axis=1).max())
-    if apart <= FORM_TOLERANCE:
-        return []
-    return [
-        f"sform (code {codes['sform']}) and qform (code {codes['qform']}) put a voxel up to {apart:.3g} mm "
-        "apart; the sform is used"
-    ]
-
-
-def _pixdim_disagreement(grid: Grid, fields: _Fields, scale: float) -> list[str]:
-    sizes = np.array(fields.numbers("pixdim")[1:4]) * scale
-    if np.allclose(sizes, grid.spacing, rtol=0.01, atol=0):
-        return []
-    told, true = (" x ".join(f"{v:.4g}" for v in values) for values in (sizes, grid.spacing))
-    return [f"voxel sizes are {true} mm by the sform, {told} by pixdim; the sform is used"]
-
-
-def _repetition_time(fields: _Fields, frames: int | None) -> tuple[float | None, tuple[str, ...]]:
+def _repetition_time(fields: NiftiFields, frames: int | None) -> tuple[float | None, tuple[str, ...]]:
     """TR in seconds from pixdim[4], and notes."""
-    value, unit = fields.numbers("pixdim")[4], fields.integer("xyzt_units") & 0x38
+    # the shortest number that gives these 32 bits: 0.72 rather than 0.7200000286
+    value, unit = float(str(fields.header["pixdim"][4])), fields.integer("xyzt_units") & 0x38
     if not (math.isfinite(value) and value > 0):
         return None, ()
     if unit in (8, 16, 24):
-        tr = value * {8: 1.0, 16: 1e-3, 24: 1e-6}[unit]
+        tr = value / {8: 1.0, 16: 1e3, 24: 1e6}[unit]
         # a single volume with a TR of exactly 1 s: what programs fill in
         return (None if frames is None and tr == 1 else tr), ()
     if frames is None:
@@ -390,12 +248,12 @@ def _repetition_time(fields: _Fields, frames: int | None) -> tuple[float | None,
     return value, (f"the repetition time of {value:g} has no unit; seconds are assumed",)
 
 
-def _slice_axis(fields: _Fields) -> int | None:
+def _slice_axis(fields: NiftiFields) -> int | None:
     axis = (fields.integer("dim_info") >> 4) & 3
     return axis - 1 if axis else None
 
 
-def _intent_notes(fields: _Fields) -> tuple[str, ...]:
+def _intent_notes(fields: NiftiFields) -> tuple[str, ...]:
     code = fields.integer("intent_code")
     if code == 1002:
         return ("the header says that this is a label map; medsr is made for images",)
@@ -447,24 +305,6 @@ def write(volume: Volume, path: str | Path, *, dtype: DTypeLike = "float32", des
             write_voxels(packed, volume.data, stored, slope, intercept)
 
 
-class _Sink(Protocol):
-    def write(self, data: bytes, /) -> int: ...
-
-
-def storable(dtype: DTypeLike) -> np.dtype[np.generic]:
-    """`dtype` in little-endian order, if voxels are written so.
-
-    Raises
-    ------
-    UsageError
-        if not.
-    """
-    stored = np.dtype(dtype).newbyteorder("<")
-    if stored.kind not in "iuf" or stored.str[1:] not in REAL_TYPES.values() or stored.str[1:] in ("i8", "u8"):
-        raise UsageError(f"voxels are not written as {np.dtype(dtype)}", rule="float32, float64 or 8 to 32 bits")
-    return stored
-
-
 def _encode(
     volume: Volume, stored: np.dtype[np.generic], slope: float, intercept: float, description: str
 ) -> bytes:
@@ -491,37 +331,3 @@ def _encode(
     header["vox_offset"] = single
     header["magic"] = MAGIC[1 if single == 352 else 2][0].rstrip(b"\0")
     return bytes(header.binaryblock) + bytes(4)
-
-
-def scaling(data: NDArray[np.float32], stored: np.dtype[np.generic]) -> tuple[float, float]:
-    """Slope and intercept (exact in float32) with which the values fit into `stored`."""
-    if stored.kind == "f":
-        return 1.0, 0.0
-    low, high = float(data.min()), float(data.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise UsageError(f"values that are not finite are not written as {stored.name}", hint="write float32")
-    limits = np.iinfo(stored)  # type: ignore[type-var]
-    if limits.min <= low and high <= limits.max and all((part == np.round(part)).all() for part in data):
-        return 1.0, 0.0
-    slope = float(np.float32((high - low) / (limits.max - limits.min)))
-    return slope, float(np.float32(low - slope * limits.min))
-
-
-def write_voxels(
-    file: _Sink,
-    data: NDArray[np.float32],
-    stored: np.dtype[np.generic],
-    slope: float = 1.0,
-    intercept: float = 0.0,
-) -> None:
-    """Write (x, y, z) or (t, x, y, z) voxels in Fortran order, frames slowest, block by block."""
-    for frame in data if data.ndim == 4 else data[None]:
-        nx, ny, nz = frame.shape
-        for ys, zs in block_places((nx, ny, nz), 8):
-            block: NDArray[Any] = frame[:, ys, zs].T
-            if (slope, intercept) != (1.0, 0.0):
-                block = (block.astype(np.float64) - intercept) / slope
-            if stored.kind in "iu":
-                limits = np.iinfo(stored)  # type: ignore[type-var]
-                block = np.clip(np.round(block.astype(np.float64)), limits.min, limits.max)
-            file.write(np.ascontiguousarray(block, dtype=stored).data)

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from medsr.io.encode import GZIP_LEVEL, write_voxels
 from medsr.io.image import ImageHeader
 from medsr.io.itk import LPS_TO_RAS, data_file, floats, header_lines, integers, numbers, place, refuse, stored_type
-from medsr.io.nifti import GZIP_LEVEL, write_voxels
 from medsr.io.stream import ByteStream, check_file
 from medsr.io.voxels import Encoding, check_shape, stored_bytes
 from medsr.volume import ScanFacts, Volume
@@ -77,7 +77,7 @@ def decode(path: Path) -> ImageHeader:
         [shape[a] for a in space_axes],
         vectors,
         origin,
-        _to_ras(path, fields, notes),
+        _to_ras(fields, notes),
     )
     first = frame_axis == 0
     if frame_axis is not None:
@@ -192,7 +192,7 @@ def _scale(path: Path, fields: dict[str, str], count: int, notes: list[str]) -> 
     return LENGTHS[unit]
 
 
-def _to_ras(path: Path, fields: dict[str, str], notes: list[str]) -> NDArray[np.float64]:
+def _to_ras(fields: dict[str, str], notes: list[str]) -> NDArray[np.float64]:
     name = fields.get("space", "").lower()
     name = name.removesuffix("-time") if "-" in name else name[:3] if len(name) == 4 else name
     if name not in SPACES and "space directions" in fields:

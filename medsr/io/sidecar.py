@@ -11,8 +11,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from medsr.errors import one_line
 from medsr.io.image import ImageHeader
-from medsr.io.names import stem
+from medsr.io.names import is_file, stem
 from medsr.volume import Grid, ScanFacts
 
 MAX_BYTES = 1 << 24
@@ -26,7 +27,7 @@ def find(path: str | Path) -> Path | None:
     """The sidecar of the image at `path`, if there is one."""
     path = Path(path)
     beside = path.with_name(stem(path) + ".json")
-    return beside if beside.is_file() else None
+    return beside if is_file(beside) else None
 
 
 def merge(header: ImageHeader) -> ImageHeader:
@@ -40,7 +41,7 @@ def merge(header: ImageHeader) -> ImageHeader:
         return header
     notes: list[str] = []
     facts = read(found, header.facts, header.grid, notes, series=header.frames is not None)
-    return replace(header, facts=facts, notes=header.notes + tuple(notes))
+    return replace(header, facts=facts, notes=header.notes + tuple(one_line(note) for note in notes))
 
 
 def read(path: Path, facts: ScanFacts, grid: Grid, notes: list[str], *, series: bool) -> ScanFacts:
