@@ -1,1 +1,1 @@
-"""The picture of a result: one offline HTML file."""
+"""What a person gets to see of a result: pictures, and one offline HTML file."""
