@@ -110,6 +110,12 @@ class Grid:
         affine[:3, 3] = self.centre - linear @ ((np.array(shape) - 1) / 2)
         return Grid((shape[0], shape[1], shape[2]), affine)
 
+    def cut(self, start: Sequence[int], shape: Sequence[int]) -> Grid:
+        """The grid of `shape` voxels whose first is voxel `start` of this one; it may reach beyond it."""
+        affine = np.array(self.affine)
+        affine[:3, 3] = self.to_world(start)
+        return Grid((shape[0], shape[1], shape[2]), affine)
+
     def is_close(self, other: Grid, tolerance: float = 1e-4) -> bool:
         """Whether every voxel lies within `tolerance` mm of its place in `other`."""
         return self.shape == other.shape and bool(np.abs(self.corners() - other.corners()).max() <= tolerance)

@@ -117,11 +117,16 @@ def _grid(grid: Grid, spacing: Sequence[float]) -> Grid:
     return grid.resampled([o if c else n for n, o, c in zip(spacing, grid.spacing, close, strict=True)])
 
 
+def thick_axis(spacing: Sequence[float]) -> int | None:
+    """The axis that is taken for the one across the slices where nothing is said; None where none stands out."""
+    order = sorted(range(3), key=lambda a: spacing[a])
+    return order[2] if spacing[order[2]] >= ANISOTROPIC * spacing[order[1]] else None
+
+
 def _slice_axis(volume: Volume, said: list[str]) -> int | None:
     """The axis across the slices of a 2D scan; None for a 3D one."""
     facts, spacing = volume.facts, volume.grid.spacing
-    order = sorted(range(3), key=lambda a: spacing[a])
-    thick = order[2] if spacing[order[2]] >= ANISOTROPIC * spacing[order[1]] else None
+    thick = thick_axis(spacing)
     if facts.acquisition_type == "3D":
         said.append("a 3D scan by its header: every axis was encoded")
         return None
