@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The whole command line; imports nothing heavy."""
-    from medsr.cli import evaluate, info, models, reconstruct, simulate
+    from medsr.cli import evaluate, info, models, reconstruct, report, simulate
 
     top = Parser(
         prog="medsr",
@@ -74,6 +74,6 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"medsr {VERSION}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (reconstruct, models, info, evaluate, simulate):
+    for module in (reconstruct, models, info, report, evaluate, simulate):
         module.add(commands)
     return top

@@ -1,0 +1,29 @@
+"""``medsr report``: the HTML report of a result, made again from its files."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser("report", help="the HTML report of a result, made again from its files")
+    parser.add_argument(
+        "result", metavar="RESULT", help="a reconstructed image, its sidecar and residual beside it"
+    )
+    parser.add_argument("--scan", metavar="FILE", help="the scan it came from; default: beside it, by its sidecar")
+    parser.add_argument("-o", "--output", metavar="HTML", help="default: beside the result")
+    parser.add_argument("--force", action="store_true", help="overwrite the report")
+    parser.set_defaults(command=command)
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Writes it."""
+    from medsr.outputs import save_report
+
+    scan = Path(arguments.scan) if arguments.scan else None
+    output = Path(arguments.output) if arguments.output else None
+    print(f"wrote {save_report(Path(arguments.result), scan, output, force=arguments.force)}")
+    return 0
