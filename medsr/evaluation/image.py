@@ -197,8 +197,8 @@ def _peak(peak: str | float, high: float, reference: Array) -> tuple[float, str]
     return float(peak), "as given"
 
 
-def _shared(image: Volume, reference: Volume) -> tuple[Box, Box]:
-    """The voxels that both have, as boxes of the image and of the reference."""
+def _shared(image: Volume, reference: Volume, what: str = "image") -> tuple[Box, Box]:
+    """The voxels that both have, as boxes of the image (or `what` it is) and of the reference."""
     a, b = image.grid, reference.grid
     shift = np.rint(np.linalg.solve(b.affine, a.affine[:, 3])[:3]).astype(int)
     off = float(np.abs(a.corners() - b.cut(shift, a.shape).corners()).max())
@@ -207,10 +207,10 @@ def _shared(image: Volume, reference: Volume) -> tuple[Box, Box]:
     if off > GRID_TOLERANCE or (stops <= starts).any():
         apart = "which do not touch" if off <= GRID_TOLERANCE else f"whose voxels lie up to {off:.3g} mm apart"
         raise GeometryError(
-            "the image and its reference are on different grids",
+            f"the {what} and the reference are on different grids",
             got=f"{a.describe()} and {b.describe()}, {apart}",
             rule=f"voxels coincide to {GRID_TOLERANCE:g} mm",
-            hint="reconstruct to the reference's --spacing, or resample the image onto its grid first",
+            hint=f"reconstruct to the reference's --spacing, or resample the {what} onto its grid first",
         )
     there = tuple(slice(int(s), int(e)) for s, e in zip(starts, stops, strict=True))
     here = tuple(slice(int(s), int(e)) for s, e in zip(starts - shift, stops - shift, strict=True))
@@ -223,7 +223,7 @@ def _mask(
     """The voxels of the region that count, and the mask in words."""
     if isinstance(mask, Volume):
         _check("mask", mask)
-        ours, theirs = _shared(mask, reference)
+        ours, theirs = _shared(mask, reference, "mask")
         whole = np.zeros(reference.grid.shape, dtype=bool)
         whole[theirs] = mask.data[ours] != 0
         return whole[there], f"file {mask.source}" if mask.source else "given"

@@ -200,6 +200,8 @@ def test_another_grid_is_refused(change: str) -> None:
         affine[:3, 3] = reference.grid.to_world((50, 0, 0))
     with pytest.raises(GeometryError, match=r"different grids.*resample"):
         evaluate(Volume(image.data, Grid(SHAPE, affine)), reference)
+    with pytest.raises(GeometryError, match=r"the mask and the reference are on different grids"):
+        evaluate(image, reference, mask=Volume(np.ones(SHAPE, dtype=np.float32), Grid(SHAPE, affine)))
 
 
 def test_grids_that_differ_by_rounding_agree() -> None:
