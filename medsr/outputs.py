@@ -14,8 +14,8 @@ from medsr.errors import InputError, OutputError
 from medsr.io import WRITTEN_SUFFIXES, companions, open_volume, stem, write_volume
 from medsr.io.atomic import Transaction
 from medsr.io.names import image_suffix
-from medsr.models.card import card, cards
-from medsr.result import Flag, Result
+from medsr.models.card import card
+from medsr.result import Result
 from medsr.volume import Grid, Volume
 
 
@@ -98,7 +98,7 @@ def save(
         if report:
             from medsr.report.html import render
 
-            target(outputs.beside(".html")).write_text(render(result, _shown(provenance)), encoding="utf-8")
+            target(outputs.beside(".html")).write_text(render(result, provenance), encoding="utf-8")
     return written
 
 
@@ -146,60 +146,31 @@ def save_report(image: Path, scan: Path | None, output: Path | None, *, force: b
 
     outputs = Outputs(image)
     provenance = _read_sidecar(outputs.beside(".json"))
-    told = provenance["medsr"]
     result = open_volume(image)
-    source = scan or image.with_name(told["input"]["name"])
+    source = scan or image.with_name(str(provenance["medsr"]["input"]["name"]))
     if not source.exists():
         raise InputError(f"{source}: the scan is not there", hint="say where it is with --scan")
-    measured = open_volume(source)
     maps = {
-        name: open_volume(path).data if path.exists() else None
+        name: open_volume(path) if path.exists() else None
         for name in ("residual", "uncertainty")
         for path in [outputs.beside(f"_{name}{outputs.map_suffix}")]
     }
-    data = ReportData(
-        image=result.data,
-        grid=result.grid,
-        scan=measured.data,
-        scan_grid=measured.grid,
-        name=source.name,
-        method=told["method"],
-        residual=maps["residual"],
-        uncertainty=maps["uncertainty"],
-        acquisition=told["acquisition"],
-        figures=told["figures"],
-        flags=[Flag(**flag) for flag in told["flags"]],
-        timings=told["seconds"],
-        card=cards().get(told["method"]),
-    )
+    data = ReportData.from_sidecar(provenance, result, open_volume(source), **maps)
     target = output or outputs.beside(".html")
     with Transaction(force=force) as transaction:
-        transaction.path(target).write_text(render(data, _shown(provenance)), encoding="utf-8")
+        transaction.path(target).write_text(render(data, provenance), encoding="utf-8")
     return target
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
         provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if not {"input", "method", "acquisition", "figures", "flags", "seconds"} <= provenance["medsr"].keys():
-            raise KeyError("medsr")
+        provenance["medsr"]["input"]["name"]  # KeyError: some other JSON
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: no sidecar of a result of medsr", got=type(error).__name__, hint="name the image, not a map"
         ) from None
     return provenance
-
-
-def _shown(provenance: dict[str, Any]) -> dict[str, Any]:
-    """What the report shows of the sidecar beside the result itself."""
-    told = provenance["medsr"]
-    return {
-        "version": told["version"],
-        "command": " ".join(told["command"]),
-        "input": told["input"]["name"],
-        "input_sha256": told["input"]["sha256"],
-        "citation": told["citation"],
-    }
 
 
 def describe(result: Result, source: Path, options: dict[str, Any], command: Sequence[str]) -> dict[str, Any]:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.errors import GeometryError
+from medsr.errors import GeometryError, InputError
 from medsr.models.card import Card, cards
 from medsr.report.scene import Scene
 from medsr.result import Flag, Result
-from medsr.volume import Grid
+from medsr.volume import Grid, Volume
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ class ReportData:
             grid=result.volume.grid,
             scan=result.measured.data,
             scan_grid=result.measured.grid,
-            name=re.split(r"[\\/]", result.measured.source or "scan")[-1],
+            name=_file_name(result.measured.source or "scan"),
             method=result.method,
             residual=result.residual.data,
             uncertainty=None if result.uncertainty is None else result.uncertainty.data,
@@ -87,6 +87,52 @@ class ReportData:
             timings=result.timings,
             card=cards().get(result.method),
         )
+
+    @classmethod
+    def from_sidecar(
+        cls,
+        sidecar: Mapping[str, Any],
+        volume: Volume,
+        measured: Volume,
+        residual: Volume | None = None,
+        uncertainty: Volume | None = None,
+    ) -> ReportData:
+        """The data of a run that ended some time ago, from its sidecar and its images.
+
+        Raises
+        ------
+        InputError
+            where the sidecar is not one of medsr's.
+        GeometryError
+            where the images do not belong together.
+        """
+        said = sidecar.get("medsr")
+        try:
+            if not isinstance(said, Mapping):
+                raise TypeError
+            return cls(
+                image=volume.data,
+                grid=volume.grid,
+                scan=measured.data,
+                scan_grid=measured.grid,
+                name=_file_name(str(said["input"]["name"])),
+                method=str(said["method"]),
+                residual=None if residual is None else residual.data,
+                uncertainty=None if uncertainty is None else uncertainty.data,
+                acquisition=dict(said["acquisition"]),
+                figures={str(k): float(v) for k, v in said["figures"].items()},
+                flags=tuple(
+                    Flag("missed" if f["level"] == "missed" else "warning", str(f["text"])) for f in said["flags"]
+                ),
+                timings={str(k): float(v) for k, v in said["seconds"].items()},
+                card=cards().get(str(said["method"])),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise InputError(
+                "the sidecar cannot be used",
+                rule="it is the JSON file that medsr wrote beside the result",
+                hint="run medsr reconstruct again",
+            ) from error
 
     @property
     def frame(self) -> int:
@@ -104,3 +150,8 @@ class ReportData:
         if array.ndim == 3:
             return array
         return array[min(len(array) - 1, self.frame)]
+
+
+def _file_name(path: str) -> str:
+    """Without its folders, whichever system wrote it."""
+    return re.split(r"[\\/]", path)[-1]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
+import shlex
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib import resources
 from string import Template
 from typing import Any
 
-from medsr.errors import one_line
 from medsr.models.card import Promise
 from medsr.report.data import ReportData
 from medsr.report.planes import Pictures
 from medsr.report.scene import orientation, tilt
-from medsr.report.words import Figure, figures, number
+from medsr.report.words import Figure, figures, number, text
 from medsr.result import Result
 from medsr.volume import Grid
 
@@ -27,20 +27,25 @@ _LABELS = {
     "input_sha256": "Input, SHA-256",
     "weights_sha256": "Weights, SHA-256",
     "citation": "To cite",
+    "options": "Options",
 }
+_ELSEWHERE = ("method", "geometry", "acquisition", "figures", "promises", "flags", "seconds")
+"""Keys of a sidecar that have a place of their own in the report."""
 
 
 def render(result: Result | ReportData, provenance: Mapping[str, Any]) -> str:
     """The HTML of a report: one file that asks for nothing from anywhere, to be written as UTF-8.
 
     The same arguments give the same bytes. Of the scan's identity it shows the name of its file, and whatever
-    `provenance` holds.
+    lines `provenance` holds.
 
     Parameters
     ----------
     result : a run's result, or what was read back of one.
-    provenance : shown in its order, after escaping: "version", "command", "input_sha256", "weights_sha256",
-        "created", and whatever else is worth a line. Values are text, numbers, or lists or mappings of those.
+    provenance : a sidecar of medsr's (its part under "medsr" is shown, less what the report shows elsewhere), or
+        "version", "command", "input_sha256", "weights_sha256", "created" and whatever else is worth a line:
+        text, numbers, lists or mappings of those. A command that is a list is shown without folders, which may
+        bear a patient's name.
 
     Raises
     ------
@@ -71,11 +76,6 @@ def render(result: Result | ReportData, provenance: Mapping[str, Any]) -> str:
         geometry="\n".join(_geometry(data.scan_grid, data.grid, data)),
         provenance="\n".join(_provenance(data, provenance)),
     )
-
-
-def text(value: object) -> str:
-    """`value` on one line, safe between tags and in quotes."""
-    return escape(one_line(str(value)))
 
 
 def _file(name: str) -> str:
@@ -177,13 +177,18 @@ def _geometry(before: Grid, after: Grid, data: ReportData) -> list[str]:
 
 def _provenance(data: ReportData, provenance: Mapping[str, Any]) -> list[str]:
     rows = [_row("Method", data.method)]
-    rows += [
-        _row(
-            _LABELS.get(key, key.replace("_", " ")), _said(value), mono=key == "command" or key.endswith("sha256")
-        )
-        for key, value in provenance.items()
-    ]
-    if data.card and "citation" not in provenance:
+    said = dict(provenance.get("medsr", provenance))
+    if isinstance(said.get("input"), Mapping):
+        source = said.pop("input")
+        said = {**said, "input": source.get("name"), "input_sha256": source.get("sha256")}
+    if isinstance(said.get("command"), list | tuple):
+        said["command"] = shlex.join(re.sub(r".*[\\/]", "", str(part)) or "." for part in said["command"])
+    for key, value in said.items():
+        if key in _ELSEWHERE or value in (None, "", {}, []):
+            continue
+        mono = key == "command" or key.endswith("sha256")
+        rows.append(_row(_LABELS.get(key, key.replace("_", " ")), _said(value), mono))
+    if data.card and "citation" not in said:
         rows.append(_row(_LABELS["citation"], data.card.citation))
     if data.timings:
         rows.append(_row("Time", ", ".join(f"{stage} {number(s)} s" for stage, s in data.timings.items())))
@@ -192,7 +197,7 @@ def _provenance(data: ReportData, provenance: Mapping[str, Any]) -> list[str]:
 
 def _said(value: Any) -> str:
     if isinstance(value, Mapping):
-        return ", ".join(f"{k}: {_said(v)}" for k, v in value.items())
+        return "; ".join(f"{k}: {_said(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):
         return ", ".join(_said(v) for v in value)
     return "none" if value is None else str(value)

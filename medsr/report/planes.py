@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterable
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from numpy.typing import NDArray
 from medsr.report import pictures
 from medsr.report.data import ReportData
 from medsr.report.scene import LETTERS, PLANES, Plane, Scene
-from medsr.report.words import number
+from medsr.report.words import number, text
 from medsr.volume import Grid
 
 SLICES, FEWER_SLICES = 13, 9
@@ -157,7 +156,7 @@ class Pictures:
             cuts = (self._map_scene.cut(array, grid, plane, k) for k in slices)
             stack = self._stack(plane, "map", slices, (_colours(cut, scale) for cut in cuts))
             figures.append(self._figure(plane, "stage", stack + self._edges(plane), slices))
-        return _section(key, title, escape(words), "\n".join(figures), scale, span)
+        return _section(key, title, text(words), "\n".join(figures), scale, span)
 
     def _figure(self, plane: Plane, kind: str, inner: str, slices: list[int]) -> str:
         places = [_place(plane, self.scene.place(plane, k)) for k in slices]

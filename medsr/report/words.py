@@ -1,11 +1,13 @@
-"""Figures in words that need no manual."""
+"""Figures in words that need no manual, and words that are safe in a page."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from html import escape
 
+from medsr.errors import one_line
 from medsr.models.card import Promise
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -74,3 +76,8 @@ def number(value: float) -> str:
         return f"{value:.{max(0, 2 - power)}f}".replace("-", "−")
     mantissa, _, exponent = f"{value:.2e}".partition("e")
     return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}".replace("-", "−")
+
+
+def text(value: object) -> str:
+    """`value` on one line, safe between tags and in quotes."""
+    return escape(one_line(str(value)))

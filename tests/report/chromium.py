@@ -7,14 +7,30 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-extensions --hide-scrollbars --remote-debugging-pipe"
-).split()
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-extensions",
+    "--hide-scrollbars",
+    "--remote-debugging-pipe",
+)
+# Chromium reads and writes the descriptors 3 and 4; by way of high ones, so that neither is lost on the way
+START = (
+    "import os, sys\n"
+    "for fd, high in zip(sys.argv[1:3], (63, 64)): os.dup2(int(fd), high)\n"
+    "os.dup2(63, 3), os.dup2(64, 4), os.execv(sys.argv[3], sys.argv[3:])\n"
+)
 
 
 def find() -> str | None:
@@ -29,16 +45,10 @@ class Page:
         to_browser, self._out = os.pipe()
         self._in, from_browser = os.pipe()
 
-        def pipes() -> None:
-            # 3 and 4 are the numbers that Chromium reads and writes; through high numbers, so that neither is lost
-            high = [os.dup2(fd, n) for fd, n in ((to_browser, 63), (from_browser, 64))]
-            os.dup2(high[0], 3)
-            os.dup2(high[1], 4)
-
+        command = [find() or "", *FLAGS, f"--user-data-dir={folder / 'profile'}"]
         self._browser = subprocess.Popen(
-            [find() or "", *FLAGS, f"--user-data-dir={folder / 'profile'}"],
-            preexec_fn=pipes,
-            close_fds=False,
+            [sys.executable, "-c", START, str(to_browser), str(from_browser), *command],
+            pass_fds=(to_browser, from_browser),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
