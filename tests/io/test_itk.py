@@ -158,6 +158,10 @@ class TestNrrd:
         assert "taken as mm" in self.read(tmp_path, space_units='"furlong" "mm" "mm"').notes[0]
         assert self.read(tmp_path, space_units='"mm" "mm" "mm"').notes == ()
 
+    def test_a_header_cannot_forge_a_line(self, tmp_path: Path) -> None:
+        (note,) = self.read(tmp_path, space_units='"\x1b[31m\rERROR" "mm" "mm"').notes
+        assert note.isprintable()
+
     @pytest.mark.parametrize("first", [True, False])
     def test_list_of_frames(self, first: bool, tmp_path: Path) -> None:
         """As Slicer writes sequences: the frames fastest; or slowest."""

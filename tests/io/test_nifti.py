@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -456,3 +457,21 @@ def test_random_rotations_survive_the_quaternion(tmp_path: Path) -> None:
 def test_not_an_image_names_the_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"scan\.nii"):
         nifti.read(tmp_path / "scan.nii")
+
+
+def test_the_array_is_the_only_large_thing_in_memory(tmp_path: Path) -> None:
+    data = np.zeros((256, 256, 128), "i2")
+    data[::3] = 7
+    path = nifti_file(tmp_path / "scan.nii.gz", data, raw={"scl_slope": 0.5})
+    del data
+    tracemalloc.start()
+    try:
+        volume = nifti.read(path)
+        reading = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        nifti.write(volume, tmp_path / "out.nii.gz", dtype="int16")
+        writing = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert reading < volume.data.nbytes + (24 << 20)
+    assert writing < volume.data.nbytes + (24 << 20)
