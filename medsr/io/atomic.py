@@ -106,14 +106,15 @@ class Transaction:
         created: list[Path] = []
         try:
             for item in self._items:
-                existed = os.path.lexists(item.final)
                 check_target(item.final, force=self.force)
-                if not existed:
+                fresh = not os.path.lexists(item.final)
+                if fresh:
                     created.append(item.final)
                 try:
                     _rename(item, keep_existing=not self.force)
                 except FileExistsError:
-                    created.remove(item.final)
+                    if fresh:
+                        created.pop()
                     raise _exists(item.final) from None
                 except OSError as error:
                     raise self._explain(error, item) from None
@@ -178,10 +179,12 @@ def check_target(final: Path, *, force: bool) -> None:
     OutputError
         if so.
     """
+    if "\0" in str(final) or not final.name:
+        raise OutputError(f"{final}: the output cannot be written", rule="it needs the name of a file")
     try:
         is_folder, exists = final.is_dir(), os.path.lexists(final)
-    except (OSError, ValueError) as error:
-        raise OutputError(f"{final}: the output cannot be written", got=error) from None
+    except OSError as error:
+        raise OutputError(f"{final}: the output cannot be written", got=error.strerror) from None
     if is_folder:
         raise OutputError(f"{final}: this is a folder", hint="name a file")
     if exists and not force:

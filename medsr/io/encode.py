@@ -47,7 +47,9 @@ def scaling(data: NDArray[np.float32], stored: np.dtype[np.generic]) -> tuple[fl
     limits = np.iinfo(stored)  # type: ignore[type-var]
     if limits.min <= low and high <= limits.max and all((part == np.round(part)).all() for part in data):
         return 1.0, 0.0
-    slope = float(np.float32((high - low) / (limits.max - limits.min))) or 1.0
+    slope = float(np.float32((high - low) / (limits.max - limits.min)))
+    if slope == 0:
+        return 1.0, float(np.float32(low))
     return slope, float(np.float32(low - slope * limits.min))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medsr.errors import GeometryError, MedsrError
+from medsr.errors import GeometryError, MedsrError, one_line
 from medsr.io.voxels import Encoding, check_size, read_voxels
 from medsr.volume import Grid, ScanFacts, Volume
 
@@ -38,6 +38,10 @@ class ImageHeader:
     facts: ScanFacts = field(default_factory=ScanFacts)
     notes: tuple[str, ...] = ()
     xform_code: int = 1
+
+    def __post_init__(self) -> None:
+        # notes quote headers and names, which may hold anything
+        object.__setattr__(self, "notes", tuple(one_line(note) for note in self.notes))
 
     @property
     def nbytes(self) -> int:
@@ -79,9 +83,8 @@ def sound_grid(shape: tuple[int, int, int], affine: NDArray[np.float64]) -> Grid
     GeometryError
         if it is none, or lies absurdly far away.
     """
-    with np.errstate(all="ignore"):  # absurd numbers overflow before they are refused
-        grid = Grid(shape, affine)
-        farthest = float(np.abs(grid.corners()).max())
+    grid = Grid(shape, affine)
+    farthest = float(np.abs(grid.corners()).max())
     if not farthest <= FARTHEST:
         raise GeometryError(
             "the affine is absurd",

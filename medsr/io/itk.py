@@ -65,7 +65,8 @@ def read_header(path: str | Path) -> ImageHeader:
 
     path = Path(path)
     decode = nrrd.decode if image_suffix(path) in (".nrrd", ".nhdr") else metaimage.decode
-    return decode(path).check_size()
+    with np.errstate(all="ignore"):  # absurd numbers overflow before they are refused
+        return decode(path).check_size()
 
 
 def write(volume: Volume, path: str | Path, *, dtype: DTypeLike = "float32", description: str = "medsr") -> None:
@@ -208,9 +209,8 @@ def place(
     corner = np.zeros(3)
     corner[:width] = origin[:width]
     affine = np.eye(4)
-    with np.errstate(all="ignore"):  # numbers that are not finite are refused below
-        affine[:3, :3] = to_ras @ space.T
-        affine[:3, 3] = to_ras @ corner
+    affine[:3, :3] = to_ras @ space.T
+    affine[:3, 3] = to_ras @ corner
     padded = [*shape[:3], 1, 1][:3]
     check_shape(path, (padded[0], padded[1], padded[2]), frames)
     if frames == 1:

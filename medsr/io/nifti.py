@@ -87,15 +87,19 @@ def read_header(path: str | Path) -> ImageHeader:
     header_path, data_path = _halves(path)
     with ByteStream(header_path) as stream:
         fields = _decode(header_path, stream, paired=data_path is not None)
+    with np.errstate(all="ignore"):  # absurd numbers overflow before they are refused
+        return _understand(path, fields, data_path).check_size()
+
+
+def _understand(path: Path, fields: NiftiFields, data_path: Path | None) -> ImageHeader:
+    """What the fields of a header mean."""
     shape, frames = _shape(fields)
     encoding = _encoding(fields, data_path)
     grid, xform_code, geometry_notes = world(fields, shape)
     tr, tr_notes = _repetition_time(fields, frames)
     facts = ScanFacts(tr=tr, slice_axis=_slice_axis(fields))
     notes = (*fields.notes, *geometry_notes, *tr_notes, *_intent_notes(fields))
-    return ImageHeader(
-        path, f"NIfTI-{fields.version}", grid, frames, encoding, facts, notes, xform_code
-    ).check_size()
+    return ImageHeader(path, f"NIfTI-{fields.version}", grid, frames, encoding, facts, notes, xform_code)
 
 
 def _halves(path: Path) -> tuple[Path, Path | None]:

@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medsr.errors import one_line
 from medsr.io.image import ImageHeader
 from medsr.io.names import is_file, stem
 from medsr.volume import Grid, ScanFacts
@@ -41,7 +40,7 @@ def merge(header: ImageHeader) -> ImageHeader:
         return header
     notes: list[str] = []
     facts = read(found, header.facts, header.grid, notes, series=header.frames is not None)
-    return replace(header, facts=facts, notes=header.notes + tuple(one_line(note) for note in notes))
+    return replace(header, facts=facts, notes=header.notes + tuple(notes))
 
 
 def read(path: Path, facts: ScanFacts, grid: Grid, notes: list[str], *, series: bool) -> ScanFacts:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from medsr.errors import InputError, MemoryLimitError
 from medsr.io.stream import ByteStream
 
-BLOCK = 8 << 20
+BLOCK = 2 << 20
 """Bytes of stored voxels that are converted at once."""
 
 MAX_AXIS = 1 << 17

@@ -92,8 +92,7 @@ def _qform(fields: NiftiFields, notes: list[str]) -> NDArray[np.float64]:
     names = ("quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y", "qoffset_z")
     if np.isfinite([*(fields.number(n) for n in names), *pixdim[1:4]]).all():
         try:
-            with np.errstate(all="ignore"):
-                return np.array(header.get_qform(), dtype=np.float64)
+            return np.array(header.get_qform(), dtype=np.float64)
         except (HeaderDataError, ValueError):
             notes.append("the quaternion of the qform is longer than 1, so it is no rotation")
     return np.full((4, 4), np.nan)
@@ -108,10 +107,8 @@ def _without_form(fields: NiftiFields, shape: tuple[int, int, int]) -> NDArray[n
 
 
 def _try_grid(shape: tuple[int, int, int], affine: NDArray[np.float64], scale: float) -> Grid | GeometryError:
-    with np.errstate(all="ignore"):  # absurd numbers are refused below
-        affine = affine * np.array([[scale], [scale], [scale], [1.0]])
     try:
-        return sound_grid(shape, affine)
+        return sound_grid(shape, affine * np.array([[scale], [scale], [scale], [1.0]]))
     except GeometryError as error:
         return error
 
