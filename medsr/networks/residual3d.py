@@ -30,7 +30,7 @@ class ResidualNet3D(nn.Module):
     blocks : residual blocks.
     """
 
-    def __init__(self, width: int = 48, blocks: int = 8) -> None:
+    def __init__(self, width: int = 48, blocks: int = 6) -> None:
         super().__init__()
         self.width, self.blocks = width, blocks
         self.head = nn.Conv3d(8 * IMAGES + PHASES, width, 3, padding=1)
@@ -69,7 +69,7 @@ class ResidualNet3D(nn.Module):
         for i, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
             scale, shift = film[:, i, 0].to(x.dtype), film[:, i, 1].to(x.dtype)
             x = x + second(functional.relu(first(x) * (1 + scale) + shift))
-        return unfold(self.tail(functional.relu(x)).float())
+        return unfold(self.tail(x).float())
 
 
 def fold(x: Tensor) -> Tensor:

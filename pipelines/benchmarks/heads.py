@@ -1,0 +1,52 @@
+"""The heads that the benchmarks are run on, and how a result is scored. Shared by the commands of this folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from medsr import Volume, open_volume
+
+TEST_HEADS = {
+    "Colin27": "structural/colin27_ch2_T1.nii.gz",
+    "niimath": "structural/rorden/niimath_T1_0p8mm.nii.gz",
+    "M2265": "structural/arc_T2/M2265_T2w.nii.gz",
+}
+"""Split `test` of data_manifests: never trained on, never chosen by."""
+
+CENTRAL = 120
+FOREGROUND = 0.05
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """Options that every benchmark has."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument(
+        "--data",
+        type=Path,
+        default=os.environ.get("MEDSR_DATA"),
+        help="folder of the research data (data_manifests); default: the environment variable MEDSR_DATA",
+    )
+    made.add_argument("--heads", nargs="+", choices=list(TEST_HEADS), default=list(TEST_HEADS))
+    return made
+
+
+def load(data: Path | None, name: str) -> Volume:
+    """A test head; the benchmark stops where the data are not there."""
+    path = Path(data or "") / TEST_HEADS[name]
+    if data is None or not path.exists():
+        sys.exit(f"{path}: not there; name the data folder with --data or MEDSR_DATA")
+    return open_volume(path)
+
+
+def central_psnr(x: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
+    """PSNR in dB: peak the truth's 99.5th percentile, over voxels above 5 % of it in the central 120³."""
+    box = tuple(slice(max(0, (n - CENTRAL) // 2), max(0, (n - CENTRAL) // 2) + CENTRAL) for n in truth.shape)
+    peak = float(np.percentile(truth, 99.5))
+    mask = truth[box] > FOREGROUND * peak
+    return float(10 * np.log10(peak**2 / np.mean(np.square(x[box] - truth[box], dtype=np.float64)[mask])))
