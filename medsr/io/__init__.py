@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "WRITTEN_SUFFIXES",
     "companions",
     "is_image",
     "list_images",
@@ -65,13 +66,14 @@ def open_header(path: str | Path) -> ImageHeader:
     )
 
 
-def open_volume(path: str | Path, *, max_bytes: int | None = None) -> Volume:
+def open_volume(path: str | Path, *, max_bytes: int | None = None, allow_constant: bool = False) -> Volume:
     """The image at `path` as float32, with what its sidecar says of the acquisition.
 
     Parameters
     ----------
     path : NIfTI (.nii, .nii.gz, .hdr/.img), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd).
     max_bytes : refuse an image whose voxels take more memory than this.
+    allow_constant : accept voxels that are all the same; for maps and masks, which are no scans.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def open_volume(path: str | Path, *, max_bytes: int | None = None) -> Volume:
     MemoryLimitError
         if it takes more than `max_bytes`.
     """
-    return open_header(path).load(max_bytes)
+    return open_header(path).load(max_bytes, allow_constant=allow_constant)
 
 
 def write_volume(

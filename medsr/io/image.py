@@ -59,8 +59,8 @@ class ImageHeader:
         check_size(self.encoding, self.grid.shape, self.frames)
         return self
 
-    def load(self, max_bytes: int | None = None) -> Volume:
-        """The image.
+    def load(self, max_bytes: int | None = None, *, allow_constant: bool = False) -> Volume:
+        """The image; see `medsr.io.open_volume`.
 
         Raises
         ------
@@ -69,7 +69,9 @@ class ImageHeader:
         MemoryLimitError
             if they take more than `max_bytes`, or do not fit in memory.
         """
-        data, notes = read_voxels(self.encoding, self.grid.shape, self.frames, max_bytes)
+        data, notes = read_voxels(
+            self.encoding, self.grid.shape, self.frames, max_bytes, allow_constant=allow_constant
+        )
         return Volume(
             data, self.grid, self.facts, self.notes + notes, source=str(self.path), xform_code=self.xform_code
         )

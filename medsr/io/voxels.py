@@ -97,7 +97,12 @@ def open_voxels(encoding: Encoding) -> ByteStream:
 
 
 def read_voxels(
-    encoding: Encoding, shape: tuple[int, int, int], frames: int | None, max_bytes: int | None = None
+    encoding: Encoding,
+    shape: tuple[int, int, int],
+    frames: int | None,
+    max_bytes: int | None = None,
+    *,
+    allow_constant: bool = False,
 ) -> tuple[NDArray[np.float32], tuple[str, ...]]:
     """The voxels as C-contiguous float32, ``(x, y, z)`` or ``(t, x, y, z)``, and notes for the user.
 
@@ -106,6 +111,7 @@ def read_voxels(
     Parameters
     ----------
     max_bytes : refuse an array larger than this.
+    allow_constant : accept voxels that are all the same (a residual, a mask).
 
     Raises
     ------
@@ -127,22 +133,26 @@ def read_voxels(
     with open_voxels(encoding) as stream:
         suspicious = stream.compressed and needed > (1 << 26) and needed > 64 * stream.file_size
     if suspicious:  # a few bytes that inflate to very many: look at them all before making room
-        _scan(encoding, shape, frames)
+        _scan(encoding, shape, frames, None, allow_constant)
     try:
         out = np.empty(shape if frames is None else (frames, *shape), dtype=np.float32)
     except MemoryError:
         raise MemoryLimitError(f"{path}: the image does not fit in memory", got=f"{needed} bytes") from None
-    notes = _scan(encoding, shape, frames, out)
-    if looks_like_labels(out):
+    notes = _scan(encoding, shape, frames, out, allow_constant)
+    if not allow_constant and looks_like_labels(out):
         notes.append("the values are a few whole numbers, as in a label map; medsr is made for images")
     return out, tuple(notes)
 
 
 def _scan(
-    encoding: Encoding, shape: tuple[int, int, int], frames: int | None, out: NDArray[np.float32] | None = None
+    encoding: Encoding,
+    shape: tuple[int, int, int],
+    frames: int | None,
+    out: NDArray[np.float32] | None,
+    allow_constant: bool,
 ) -> list[str]:
     """Read all voxels, into `out` where given, judge them, and return notes."""
-    tally = _Tally(encoding)
+    tally = _Tally(encoding, allow_constant)
     with open_voxels(encoding) as stream:
         stream.skip(encoding.skip)
         for where, stored in _stored_blocks(stream, encoding, shape, frames):
@@ -188,8 +198,8 @@ def block_places(shape: tuple[int, int, int], itemsize: int) -> Iterator[tuple[s
 class _Tally:
     """Converts blocks of stored voxels to float32, and remembers what has to be judged once all were seen."""
 
-    def __init__(self, encoding: Encoding) -> None:
-        self.encoding = encoding
+    def __init__(self, encoding: Encoding, allow_constant: bool) -> None:
+        self.encoding, self.allow_constant = encoding, allow_constant
         self.count = self.nan = self.infinite = 0
         self.low, self.high = math.inf, -math.inf
         self.rounded = False
@@ -249,14 +259,15 @@ class _Tally:
                 rule=f"at most {MAX_NAN_SHARE:.0%} may be",
                 hint="export it again",
             )
-        if self.low == self.high:
+        constant = self.low == self.high
+        if constant and not self.allow_constant:
             raise InputError(
                 f"{path}: the image is empty: all voxels are the same",
                 got=f"{self.low:g} everywhere",
                 rule="an image has contrast",
                 hint="export it again",
             )
-        if max(-self.low, self.high) > LARGEST or self.high - self.low < 1 / LARGEST:
+        if max(-self.low, self.high) > LARGEST or (self.high - self.low < 1 / LARGEST and not constant):
             raise InputError(
                 f"{path}: the values are absurd",
                 got=f"{self.low:g} to {self.high:g}",

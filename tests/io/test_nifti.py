@@ -273,6 +273,15 @@ class TestValues:
         assert nifti.read(nifti_file(tmp_path / "scan.nii", labels * 0.5)).notes == ()
         assert nifti.read(nifti_file(tmp_path / "scan.nii", image)).notes == ()
 
+    def test_maps_and_masks_may_be_constant(self, tmp_path: Path) -> None:
+        for value in (0, 1):
+            path = nifti_file(tmp_path / "map.nii.gz", np.full((20, 20, 20), value, "f4"))
+            volume = open_volume(path, allow_constant=True)
+            assert (volume.data == value).all()
+            assert volume.notes == ()
+        with pytest.raises(InputError, match="NaN"):
+            open_volume(nifti_file(tmp_path / "map.nii", np.full((6, 5, 4), np.nan, "f4")), allow_constant=True)
+
     def test_memory_limit(self, tmp_path: Path) -> None:
         path = nifti_file(tmp_path / "scan.nii")
         assert open_header(path).nbytes == 480
