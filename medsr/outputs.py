@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from medsr._version import VERSION
 from medsr.errors import InputError, OutputError
@@ -17,6 +17,9 @@ from medsr.io.names import image_suffix
 from medsr.models.card import card
 from medsr.result import Result
 from medsr.volume import Grid, Volume
+
+if TYPE_CHECKING:
+    from medsr.report.data import ReportData
 
 
 @dataclass(frozen=True)
@@ -141,8 +144,28 @@ def save_report(image: Path, scan: Path | None, output: Path | None, *, force: b
     OutputError
         if the report exists and `force` is not given, or cannot be written.
     """
-    from medsr.report.data import ReportData
     from medsr.report.html import render
+
+    data, provenance = _read_back(image, scan)
+    target = output or Outputs(image).beside(".html")
+    with Transaction(force=force) as transaction:
+        transaction.path(target).write_text(render(data, provenance), encoding="utf-8")
+    return target
+
+
+def save_picture(image: Path, scan: Path | None, output: Path, *, force: bool) -> Path:
+    """Writes a PNG of the result `image` beside its scan in three planes. Raises as `save_report`."""
+    from medsr.report.pictures import side_by_side
+
+    data, _ = _read_back(image, scan)
+    with Transaction(force=force) as transaction:
+        transaction.path(output).write_bytes(side_by_side(data))
+    return output
+
+
+def _read_back(image: Path, scan: Path | None) -> tuple[ReportData, dict[str, Any]]:
+    """A result from its files: what a report shows of it, and its sidecar."""
+    from medsr.report.data import ReportData
 
     outputs = Outputs(image)
     provenance = _read_sidecar(outputs.beside(".json"))
@@ -155,11 +178,7 @@ def save_report(image: Path, scan: Path | None, output: Path | None, *, force: b
         for name in ("residual", "uncertainty")
         for path in [outputs.beside(f"_{name}{outputs.map_suffix}")]
     }
-    data = ReportData.from_sidecar(provenance, result, open_volume(source), **maps)
-    target = output or outputs.beside(".html")
-    with Transaction(force=force) as transaction:
-        transaction.path(target).write_text(render(data, provenance), encoding="utf-8")
-    return target
+    return ReportData.from_sidecar(provenance, result, open_volume(source), **maps), provenance
 
 
 def _read_sidecar(path: Path) -> dict[str, Any]:

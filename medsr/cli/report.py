@@ -15,15 +15,20 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--scan", metavar="FILE", help="the scan it came from; default: beside it, by its sidecar")
     parser.add_argument("-o", "--output", metavar="HTML", help="default: beside the result")
+    parser.add_argument("--picture", metavar="PNG", help="write scan and result side by side as a picture instead")
     parser.add_argument("--force", action="store_true", help="overwrite the report")
     parser.set_defaults(command=command)
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Writes it."""
-    from medsr.outputs import save_report
+    from medsr.outputs import save_picture, save_report
 
     scan = Path(arguments.scan) if arguments.scan else None
+    if arguments.picture:
+        picture = save_picture(Path(arguments.result), scan, Path(arguments.picture), force=arguments.force)
+        print(f"wrote {picture}")
+        return 0
     output = Path(arguments.output) if arguments.output else None
     print(f"wrote {save_report(Path(arguments.result), scan, output, force=arguments.force)}")
     return 0

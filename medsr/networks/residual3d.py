@@ -13,6 +13,11 @@ PHASES = 6
 IMAGES = 2
 """The spline estimate, and the plain interpolation with its noise left in."""
 
+LOCAL = 5
+"""Folded voxels over which the local mean is taken; the network sees what rises above it."""
+DETAIL, NOISE, OUTPUT = 10.0, 20.0, 0.1
+"""Bring detail, noise and correction to about one: without them training crawls."""
+
 
 class ResidualNet3D(nn.Module):
     """A residual network over a space-to-depth of the target grid.
@@ -48,7 +53,7 @@ class ResidualNet3D(nn.Module):
     @property
     def halo(self) -> int:
         """Voxels of the target grid that an output voxel sees on each side."""
-        return 2 * (2 + 2 * self.blocks) + 1
+        return 2 * (2 + 2 * self.blocks + LOCAL // 2) + 1
 
     def forward(self, images: Tensor, phases: Tensor, condition: Tensor) -> Tensor:
         """The correction to the first image.
@@ -63,13 +68,16 @@ class ResidualNet3D(nn.Module):
         -------
         (batch, x, y, z), float32.
         """
-        x = torch.cat([fold(images), phases], dim=1).contiguous(memory_format=torch.channels_last_3d)
+        first, second = fold(images[:, :1]), fold(images[:, 1:])
+        low = functional.avg_pool3d(first.mean(dim=1, keepdim=True), LOCAL, 1, LOCAL // 2, count_include_pad=False)
+        seen = [DETAIL * (first - low), NOISE * (second - first), phases]
+        x = torch.cat(seen, dim=1).contiguous(memory_format=torch.channels_last_3d)
         film = self.film(condition).view(len(condition), self.blocks, 2, self.width, 1, 1, 1)
         x = self.head(x)
-        for i, (first, second) in enumerate(zip(self.first, self.second, strict=True)):
+        for i, (one, two) in enumerate(zip(self.first, self.second, strict=True)):
             scale, shift = film[:, i, 0].to(x.dtype), film[:, i, 1].to(x.dtype)
-            x = x + second(functional.relu(first(x) * (1 + scale) + shift))
-        return unfold(self.tail(x).float())
+            x = x + two(functional.relu(one(x) * (1 + scale) + shift))
+        return OUTPUT * unfold(self.tail(x).float())
 
 
 def fold(x: Tensor) -> Tensor:

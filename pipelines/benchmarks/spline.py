@@ -3,8 +3,8 @@
     python -m pipelines.benchmarks.spline --data FOLDER [--heads Colin27]
 
 Scans are simulated with a known acquisition; the reconstruction is told the truth, then (last columns) a slice
-profile 20 % too narrow and too wide. The noise is Rician, 2 % of the 99.5th percentile; `spline` is told its level,
-and once estimates it.
+profile 20 % too narrow and too wide. The noise is Rician, 2 % of the 99.5th percentile; `spline` is told its
+level, and once estimates it.
 """
 
 from __future__ import annotations
