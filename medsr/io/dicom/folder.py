@@ -1,0 +1,67 @@
+"""A folder that appears whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from medsr.errors import OutputError
+
+
+@contextmanager
+def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """A temporary folder beside `target` that takes its name when the block ends well, and goes when it does not.
+
+    Raises
+    ------
+    OutputError
+        if `target` exists and is not empty (unless `overwrite`), or if writing fails.
+    """
+    refuse_existing(target, overwrite=overwrite)
+    part = target.parent / f".{target.name}.part-{secrets.token_hex(6)}"
+    try:
+        part.mkdir(parents=True)
+        yield part
+        _sync(part)
+        _take_place(part, target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written", got=error.strerror) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def refuse_existing(target: Path, *, overwrite: bool) -> None:
+    """Raise OutputError where `target` holds something that must stay."""
+    if overwrite or not target.exists():
+        return
+    if not target.is_dir() or any(target.iterdir()):
+        raise OutputError(f"{target} exists already", hint="give another folder, or --force to replace it")
+
+
+def _take_place(part: Path, target: Path) -> None:
+    if target.exists():
+        old = target.parent / f".{target.name}.old-{secrets.token_hex(6)}"
+        target.rename(old)
+        part.rename(target)
+        if old.is_dir():
+            shutil.rmtree(old, ignore_errors=True)
+        else:
+            old.unlink()
+    else:
+        part.rename(target)
+    _sync(target.parent)
+
+
+def _sync(folder: Path) -> None:
+    """Ask the system to keep the folder's entries; systems that cannot open folders do so by themselves."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

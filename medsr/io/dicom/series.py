@@ -1,0 +1,301 @@
+"""Finding the DICOM series under a folder, and choosing one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from medsr.errors import InputError
+from medsr.io.dicom.frames import Frame
+from medsr.io.dicom.header import is_dicom
+from medsr.io.dicom.instance import Instance, left_aside, read_instance
+from medsr.io.dicom.slices import frames_of
+from medsr.io.dicom.stack import Stack, build_stack, direction_name
+from medsr.volume import Grid
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class SeriesInfo:
+    """One series, or one part of it (an echo, the phase images), or a group of objects that were left aside.
+
+    uid : Series Instance UID.
+    number : Series Number.
+    part : "" or what tells it from the other parts of the series, such as "echo 9.2 ms" or "phase".
+    description : Series Description; may identify a patient, so it is shown on request and never logged.
+    modality : "MR", "CT", ...
+    count : slices, over all times.
+    grid : where its voxels lie; None where it cannot be used.
+    times : volumes in it.
+    thickness : slice thickness, in mm, where the header has it.
+    localiser : whether it says that it is one; it is read when it is asked for.
+    problem : why it cannot be used; None where it can.
+    files : its files.
+    """
+
+    uid: str = field(repr=False)
+    number: int | None
+    part: str
+    description: str = field(repr=False)
+    modality: str
+    count: int
+    grid: Grid | None
+    times: int
+    thickness: float | None
+    localiser: bool
+    problem: InputError | None
+    files: tuple[Path, ...] = field(repr=False)
+    stack: Stack | None = field(repr=False, default=None)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str | None:
+        """Why it cannot be used, in one line."""
+        return str(self.problem) if self.problem else None
+
+    @property
+    def selector(self) -> str:
+        """What `--series` takes to choose it, as long as no other series has its number."""
+        name = self.uid if self.number is None else str(self.number)
+        return f"{name}:{self.part}" if self.part else name
+
+    def describe(self) -> str:
+        """One line without words of the header: number, kind, geometry, or why it cannot be used."""
+        name = f"{self.selector} ({self.modality or 'no modality'}, {self.count} images)"
+        if self.stack is None or self.grid is None:
+            return f"{name}: {self.reason}"
+        more = f", {self.times} times" if self.times > 1 else ""
+        plane = direction_name(self.stack.frames[0][0].orientation)
+        return f"{name}: {self.grid.describe()}{more}, {plane}{', localiser' if self.localiser else ''}"
+
+
+def list_series(path: str | Path) -> list[SeriesInfo]:
+    """The series in a file or under a folder, by series number; those that cannot be used say why.
+
+    Raises
+    ------
+    InputError
+        if there is nothing at `path`, or no DICOM in it.
+    """
+    place = Path(path)
+    instances, broken = _instances(place)
+    series: dict[str, list[Instance]] = defaultdict(list)
+    for instance in instances:
+        series[instance.series].append(instance)
+    if not series:
+        if broken:
+            raise InputError(
+                f"{place}: no DICOM file can be read", got=_names(broken), hint="fetch the series again"
+            )
+        raise InputError(f"{place} holds no DICOM files", hint="give the folder of a series")
+    notes = (f"{len(broken)} files cannot be read and were left out: {_names(broken)}",) if broken else ()
+    found = [info for members in series.values() for info in _series(members, notes)]
+    return sorted(found, key=lambda info: (info.number is None, info.number or 0, info.uid, info.part))
+
+
+def choose_series(
+    series: Iterable[SeriesInfo], selector: str | None = None, *, where: str = "the folder"
+) -> SeriesInfo:
+    """The series that `selector` names, or without one the only one that can be used.
+
+    Parameters
+    ----------
+    selector : a series number, a Series Instance UID, or a description (all of it, or a part that only one has;
+        upper and lower case are the same), with ``:part`` behind it where a series has parts.
+    where : name of the place, for messages.
+
+    Raises
+    ------
+    InputError
+        if none or several fit, listing them, or if the one that was named cannot be used.
+    """
+    everything = list(series)
+    if selector is None:
+        fit = [info for info in everything if info.problem is None and not info.localiser]
+        if len(fit) == 1:
+            return fit[0]
+        if not fit and len(everything) == 1 and everything[0].problem:
+            raise _problem(everything[0], where)
+        raise InputError(
+            f"{where}: {len(fit)} series fit" if fit else f"{where}: no series fits",
+            got=_listed(fit or everything),
+            rule="one series is reconstructed at a time",
+            hint="choose with --series NUMBER" if fit else None,
+        )
+    named = _matching(everything, selector.strip())
+    if len(named) > 1:
+        named = [info for info in named if info.problem is None] or named
+    if len(named) != 1:
+        raise InputError(
+            f"{where}: {len(named) or 'no'} series are called so",
+            got=_listed(named or everything),
+            hint="choose with --series and a number, or a UID",
+        )
+    if named[0].problem is not None:
+        raise _problem(named[0], where)
+    return named[0]
+
+
+def _problem(info: SeriesInfo, where: str) -> InputError:
+    problem = info.problem
+    assert problem is not None
+    return type(problem)(
+        f"{where}: series {info.selector}: {problem.what}", got=problem.got, rule=problem.rule, hint=problem.hint
+    )
+
+
+def _matching(series: list[SeriesInfo], selector: str) -> list[SeriesInfo]:
+    """From the strictest reading of `selector` to the loosest, the first that anything fits."""
+    low = selector.lower()
+    for fits in (
+        lambda info: selector in (info.uid, info.selector, f"{info.uid}:{info.part}"),
+        lambda info: selector == str(info.number),
+        lambda info: low in (info.description.lower(), f"{info.description}:{info.part}".lower()),
+        lambda info: bool(low) and low in f"{info.description}:{info.part}".lower(),
+    ):
+        found = [info for info in series if fits(info)]
+        if found:
+            return found
+    return []
+
+
+def _listed(series: list[SeriesInfo]) -> str:
+    numbers = [info.number for info in series]
+    words = [
+        f"UID {info.uid}: {info.describe()}"
+        if numbers.count(info.number) > 1 and not info.part
+        else info.describe()
+        for info in series[:_SHOWN]
+    ]
+    return " | ".join(words) + (f" | and {len(series) - _SHOWN} more" if len(series) > _SHOWN else "")
+
+
+def _instances(place: Path) -> tuple[list[Instance], list[Path]]:
+    """What can be read of the DICOM files at a place, and the DICOM files that cannot."""
+    if place.is_file():
+        return [read_instance(place)], []
+    if not place.is_dir():
+        raise InputError(f"{place} does not exist")
+    instances, broken = [], []
+    for root, folders, names in os.walk(place):
+        folders.sort()
+        for name in sorted(names):
+            path = Path(root, name)
+            if name.upper() == "DICOMDIR" or not is_dicom(path):
+                continue
+            try:
+                instances.append(read_instance(path))
+            except InputError:
+                broken.append(path)
+    return instances, broken
+
+
+def _series(members: list[Instance], notes: tuple[str, ...]) -> list[SeriesInfo]:
+    """The parts of one series, and what of it was left aside."""
+    aside: dict[str, list[Instance]] = defaultdict(list)
+    images = []
+    for instance in members:
+        why = left_aside(instance)
+        if why:
+            aside[why].append(instance)
+        else:
+            images.append(instance)
+    found = [_info(those, "", InputError(why), notes) for why, those in aside.items()]
+    if images:
+        if aside:
+            notes += tuple(f"{len(those)} objects left aside: {why}" for why, those in aside.items())
+            found = []
+        found += _parts(images, notes)
+    return found
+
+
+def _parts(images: list[Instance], notes: tuple[str, ...]) -> list[SeriesInfo]:
+    try:
+        images, copies = _without_copies(images)
+        frames = [frame for instance in images for frame in frames_of(instance)]
+    except InputError as problem:
+        return [_info(images, "", problem, notes)]
+    if copies:
+        notes += (f"{copies} files were exact copies of others and were left out",)
+    echoes = {frame.echo for frame in frames}
+    groups: dict[tuple[str, float | None], list[Frame]] = defaultdict(list)
+    for frame in frames:
+        groups[frame.component, frame.echo].append(frame)
+    found = []
+    for (component, echo), those in groups.items():
+        words = [component] if component else []
+        words += [f"echo {echo:g} ms"] if len(echoes) > 1 and echo is not None else []
+        part = " ".join(words) if len(groups) > 1 or component else ""
+        mine = list({id(frame.instance): frame.instance for frame in those}.values())
+        try:
+            if component:
+                raise InputError(f"{component} images", rule="medsr takes magnitude images")
+            found.append(_info(mine, part, None, notes, build_stack(those)))
+        except InputError as problem:
+            found.append(_info(mine, part, problem, notes, count=len(those)))
+    return found
+
+
+def _without_copies(images: list[Instance]) -> tuple[list[Instance], int]:
+    """Instances, each once; a SOP Instance UID with two contents is refused."""
+    kept: dict[str, Instance] = {}
+    copies = 0
+    for instance in images:
+        other = kept.setdefault(instance.uid or str(instance.path), instance)
+        if other is instance:
+            continue
+        if _digest(other.path) != _digest(instance.path):
+            raise InputError(
+                "two files with one SOP Instance UID and different contents",
+                got=f"{other.path.name} and {instance.path.name}",
+                hint="leave the right one",
+            )
+        copies += 1
+    return list(kept.values()), copies
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read", got=error.strerror) from None
+
+
+def _info(
+    members: list[Instance],
+    part: str,
+    problem: InputError | None,
+    notes: tuple[str, ...],
+    stack: Stack | None = None,
+    count: int | None = None,
+) -> SeriesInfo:
+    first = members[0]
+    if stack:
+        count = sum(len(volume) for volume in stack.frames)
+    return SeriesInfo(
+        uid=first.series,
+        number=first.number,
+        part=part,
+        description=first.description,
+        modality=first.modality,
+        count=count if count is not None else sum(instance.count for instance in members),
+        grid=stack.grid if stack else None,
+        times=len(stack.frames) if stack else 1,
+        thickness=stack.frames[0][0].thickness if stack else None,
+        localiser=any(instance.localiser for instance in members),
+        problem=problem,
+        files=tuple(instance.path for instance in members),
+        stack=stack,
+        notes=notes,
+    )
+
+
+def _names(paths: list[Path]) -> str:
+    shown = ", ".join(path.name for path in paths[:5])
+    return shown + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
