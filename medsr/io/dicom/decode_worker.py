@@ -21,12 +21,17 @@ _HEAD = struct.Struct("<Q4s")
 
 
 def main(source: IO[bytes], answer: IO[bytes]) -> None:
-    """Decode what `source` asks for."""
+    """Decode what `source` asks for, in a process of its own."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     order = json.loads(source.read())
     limit_memory(int(order["memory"]))
-    for path, count, rows, columns in order["files"]:
+    decode_all(order["files"], answer)
+
+
+def decode_all(files: list[tuple[str, int, int, int]], answer: IO[bytes]) -> None:
+    """Answer with the frames of `files`, or with the reason why one has none."""
+    for path, count, rows, columns in files:
         try:
             for frame in frames(path, count):
                 if frame.shape != (rows, columns) or frame.dtype.kind not in "iu" or frame.dtype.itemsize > 4:
