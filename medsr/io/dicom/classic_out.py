@@ -42,6 +42,8 @@ def _shared(plan: Plan, time: int) -> Dataset:
     data.SliceThickness = ds(plan.thickness)
     data.SpacingBetweenSlices = ds(planes.across)
     carried = plan.source.carried
+    if "BodyPartExamined" not in carried:
+        data.Laterality = ""
     for keyword, empty in _MR_MODULE:
         if keyword not in carried:
             setattr(data, keyword, empty)

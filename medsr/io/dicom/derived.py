@@ -97,8 +97,6 @@ def common(plan: Plan, sop_class: UID, sop_uid: UID) -> Dataset:
     data.SeriesDescription = plan.series_description
     if "PatientPosition" not in data:
         data.PatientPosition = ""
-    if "BodyPartExamined" not in data:
-        data.Laterality = ""
     data.PositionReferenceIndicator = ""
     data.Manufacturer = data.ManufacturerModelName = MANUFACTURER
     data.SoftwareVersions = version()

@@ -133,7 +133,8 @@ def _shared(plan: Plan) -> Dataset:
     window = Dataset()
     window.WindowCenter, window.WindowWidth = (ds(v) for v in plan.coding.window)
     group.FrameVOILUTSequence = [window]
-    group.DerivationImageSequence = [derived_from(plan, None)]
+    if plan.source.images:
+        group.DerivationImageSequence = [derived_from(plan, None)]
     return group
 
 

@@ -10,21 +10,22 @@ from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
 from medsr.io.dicom.derived import MANUFACTURER, Plan, describe, version
+from medsr.io.dicom.uids import derived_uid
 from medsr.volume import Volume
 
 LABEL = "STD_DEVIATION"
 NUMBER_OFFSET = 500
 """Added to the Series Number of the images."""
 
-_SAME = ("BodyPartExamined", "Laterality", "ContributingEquipmentSequence")
+_SAME = ("BodyPartExamined", "ContributingEquipmentSequence")
 _OF_TODAY = ("InstanceCreationDate", "InstanceCreationTime")
 
 
 def parametric_maps(plan: Plan, images: list[Dataset], uncertainty: Volume, series_uid: UID) -> Iterator[Dataset]:
     """A map for each time, from the headers of the images it belongs to.
 
-    highdicom writes them (https://doi.org/10.1007/s10278-022-00683-y); the dates that it sets are taken out, so that
-    the same map has the same bytes.
+    highdicom writes them (https://doi.org/10.1007/s10278-022-00683-y); its dates and random UIDs are replaced, so
+    that the same map has the same bytes.
     """
     data = uncertainty.data if uncertainty.data.ndim == 4 else uncertainty.data[None]
     count = len(plan.planes.positions)
@@ -74,9 +75,14 @@ def _map(plan: Plan, images: list[Dataset], stack: NDArray[np.float32], series_u
     for keyword in _SAME:
         if keyword in images[0]:
             found[keyword] = images[0][keyword]
+    if "BodyPartExamined" not in found:
+        found.Laterality = ""
     for keyword in _OF_TODAY:
         if keyword in found:
             delattr(found, keyword)
+    dimensions = derived_uid("dimensions", series_uid)
+    for item in (*found.DimensionOrganizationSequence, *found.DimensionIndexSequence):
+        item.DimensionOrganizationUID = dimensions
     found.ContentDate = plan.source.carried.StudyDate or "19000101"
     found.ContentTime = plan.source.carried.StudyTime or "000000"
     return found

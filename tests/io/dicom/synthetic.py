@@ -64,8 +64,13 @@ def base(sop_class: str = MRImageStorage, seed: str = "1") -> Dataset:
     data.Modality, data.Manufacturer = "MR", "Maker"
     data.PatientName, data.PatientID = "Doe^Jane", "P1"
     data.PatientBirthDate, data.PatientSex, data.StudyID = "19700101", "F", "1"
-    data.StudyDate, data.StudyTime, data.AccessionNumber, data.ReferringPhysicianName = "20240102", "101112", "", ""
-    data.SeriesNumber, data.SeriesDescription = int(seed.split(".")[0]), "t1 ax"
+    data.StudyDate, data.StudyTime, data.AccessionNumber, data.ReferringPhysicianName = (
+        "20240102",
+        "101112",
+        "",
+        "",
+    )
+    data.SeriesNumber, data.SeriesDescription = int(seed.split(".", maxsplit=1)[0]), "t1 ax"
     data.ImageType = ["ORIGINAL", "PRIMARY", "M"]
     data.ScanningSequence, data.SequenceVariant, data.MRAcquisitionType = "SE", "SK", "2D"
     data.RepetitionTime, data.EchoTime = "600", "12.5"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -148,11 +150,16 @@ def test_a_slow_decoder_is_stopped(tmp_path, monkeypatch):
     refuse(tmp_path, "took longer than")
 
 
-def test_the_child_holds_its_memory_limit(tmp_path, monkeypatch):
+def test_the_child_holds_its_memory_limit():
     pytest.importorskip("resource")
-    write_compressed(tmp_path, RLELossless)
-    monkeypatch.setattr(decode, "MEMORY", 1 << 20)
-    refuse(tmp_path, "more memory|cannot be decoded|crashed")
+    code = (
+        "from medsr.io.dicom.decode_worker import limit_memory, _reason\n"
+        "limit_memory(700 << 20)\n"
+        "try: bytearray(1 << 30)\n"
+        "except Exception as error: print(_reason(error).decode())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=decode._environment())
+    assert done.stdout.strip() == "full"
 
 
 def test_a_child_that_dies_is_no_crash(tmp_path, monkeypatch):
@@ -172,4 +179,3 @@ def test_the_worker_answers_with_a_reason(tmp_path):
     assert head == (64 * 48 * 2, b"u2  ")
     assert answer.getvalue()[12 + head[0] :][8:] in (b"bad!", b"none")
     assert np.frombuffer(answer.getvalue(), "<u2", 64 * 48, 12).max() < 4096
-

@@ -34,7 +34,9 @@ def test_missing_slices_are_named(tmp_path):
     paths[3].unlink()
     paths[6].unlink()
     paths[7].unlink()
-    with pytest.raises(GeometryError, match=r"missing slices; got 1 between 13.00 and 19.00 mm, 2 between 22.00 and 31"):
+    with pytest.raises(
+        GeometryError, match=r"missing slices; got 1 between 13.00 and 19.00 mm, 2 between 22.00 and 31"
+    ):
         read(tmp_path)
 
 
@@ -44,7 +46,9 @@ def test_uneven_slices_are_named(tmp_path):
             one.ImagePositionPatient[2] += 0.4
 
     write_classic(tmp_path, numbers(4, 4, 8), AFFINE, edit=edit)
-    with pytest.raises(GeometryError, match=r"unevenly spaced slices; got 3.4 mm between 10.00 and 13.40 mm, 2.6 mm"):
+    with pytest.raises(
+        GeometryError, match=r"unevenly spaced slices; got 3.4 mm between 10.00 and 13.40 mm, 2.6 mm"
+    ):
         read(tmp_path)
 
 

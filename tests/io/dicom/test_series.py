@@ -47,14 +47,18 @@ def test_choosing_by_number_uid_and_description(study):
 
 
 def test_several_fit_and_are_listed_without_descriptions(study):
-    with pytest.raises(InputError, match=r"2 series fit; got 3 \(MR, 3 images\).* \| 12 \(MR, 5 images\)") as caught:
+    with pytest.raises(
+        InputError, match=r"2 series fit; got 3 \(MR, 3 images\).* \| 12 \(MR, 5 images\)"
+    ) as caught:
         read(study)
     assert "--series" in str(caught.value)
     assert "mprage" not in str(caught.value)
 
 
 def test_nothing_is_called_so(study):
-    with pytest.raises(InputError, match=r"no series are called so; got 1 .* \| 3 .* \| 5 .*missing slices.* \| 12"):
+    with pytest.raises(
+        InputError, match=r"no series are called so; got 1 .* \| 3 .* \| 5 .*missing slices.* \| 12"
+    ):
         read(study, "T2*")
 
 
