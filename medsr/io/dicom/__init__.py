@@ -17,7 +17,18 @@ try:
 except ImportError:
     raise InputError("DICOM needs pydicom and highdicom", hint='pip install "medsr[dicom]"') from None
 
+from medsr.io.dicom.derived import Derivation
 from medsr.io.dicom.read import read, read_series
 from medsr.io.dicom.series import SeriesInfo, choose_series, list_series
+from medsr.io.dicom.write import Written, write_series
 
-__all__ = ["SeriesInfo", "choose_series", "list_series", "read", "read_series"]
+__all__ = [
+    "Derivation",
+    "SeriesInfo",
+    "Written",
+    "choose_series",
+    "list_series",
+    "read",
+    "read_series",
+    "write_series",
+]

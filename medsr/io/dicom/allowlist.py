@@ -49,6 +49,20 @@ TERMS: dict[str, frozenset[str]] = {
     "ApplicableSafetyStandardAgency": frozenset(("IEC", "FDA", "MHLW")),
 }  # fmt: skip
 
+_MAKERS = (
+    "SIEMENS",
+    "GE",
+    "PHILIPS",
+    "CANON",
+    "TOSHIBA",
+    "HITACHI",
+    "FUJI",
+    "UIH",
+    "BRUKER",
+    "ESAOTE",
+    "HYPERFINE",
+)
+
 UIDS = ("StudyInstanceUID", "FrameOfReferenceUID")
 
 KEYWORDS: tuple[str, ...] = (
@@ -95,7 +109,15 @@ def ds(value: float) -> DSfloat:
     return DSfloat(format_number_as_ds(float(value)))
 
 
+def maker(source: Any) -> str:
+    """The scanner's manufacturer by a name that is safe to show; "" for one that is not known."""
+    said = text(source, "Manufacturer").upper()
+    return next((name for name in _MAKERS if said.startswith(name)), "")
+
+
 def _valid(keyword: str, value: str) -> str | None:
+    if keyword == "PatientSex" and value not in ("M", "F", "O"):
+        return None
     vr = dictionary_VR(keyword)
     if not value or any(not c.isprintable() for c in value) or ("\\" in value and vr in ("LO", "SH", "PN")):
         return None

@@ -106,7 +106,7 @@ def common(plan: Plan, sop_class: UID, sop_uid: UID) -> Dataset:
 
 
 def derived_from(plan: Plan, time: int | None) -> Dataset:
-    """How the image was made, and from which: Derivation Description, Derivation Code and Source Image Sequences."""
+    """How the image was made, and from which: derivation description, codes, and source images."""
     data = Dataset()
     data.DerivationDescription = plan.derivation.description[:1024]
     kinds = [_RESAMPLED, _LEARNED] if plan.derivation.learned else [_RESAMPLED]

@@ -33,7 +33,7 @@ _LONG_LENGTH = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b
 
 
 class _Clipped:
-    """A file whose `read` never asks for more than the file still has, so that no length field can claim memory."""
+    """A file whose `read` never asks for more than there is, so that no length field can claim memory."""
 
     def __init__(self, file: BinaryIO, size: int) -> None:
         self._file, self._size = file, size

@@ -6,12 +6,14 @@ import hashlib
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 from pydicom import uid
 
 from medsr.errors import InputError
 from medsr.io.dicom.header import Header, read_header
 from medsr.io.dicom.quiet import quiet
+from medsr.io.dicom.uids import derived_uid, is_uid
 from medsr.io.dicom.values import item, items, number, text, texts, whole
 
 CLASSIC = {uid.MRImageStorage, uid.CTImageStorage, uid.PositronEmissionTomographyImageStorage}
@@ -24,10 +26,13 @@ ENHANCED = {
     uid.LegacyConvertedEnhancedPETImageStorage,
 }
 GE_COMPLEX = 0x0043102F
+_MODALITIES = frozenset(("CR", "CT", "DX", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "REG", "RF", "RTDOSE",
+                         "RTPLAN", "RTSTRUCT", "SC", "SEG", "SR", "US", "XA"))  # fmt: skip
+_KINDS: dict[str, Literal["2D", "3D"]] = {"2D": "2D", "3D": "3D"}
 _LOCALISER = re.compile(r"locali[sz]er|scout|survey|aahead|3[- ]?plane", re.IGNORECASE)
 
 KEYWORDS: tuple[str | int, ...] = (
-    "ImageType", "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "Modality",
+    "ImageType", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality",
     "SeriesDescription", "SeriesNumber", "InstanceNumber", "AcquisitionNumber", "PatientID", "PatientName",
     "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "TriggerTime", "TemporalPositionIdentifier",
     "EchoTime", "RepetitionTime", "MRAcquisitionType", "SliceThickness", "SpacingBetweenSlices",
@@ -46,12 +51,11 @@ class Instance:
     sop_class: str
     uid: str
     series: str
-    study: str
     patient: str = field(repr=False)
     number: int | None
     modality: str
     description: str = field(repr=False)
-    image_type: tuple[str, ...]
+    image_type: tuple[str, ...] = field(repr=False)
     localiser: bool
     header: Header = field(repr=False)
     rows: int
@@ -63,7 +67,7 @@ class Instance:
     signed: bool
     tr: float | None
     te: float | None
-    acquisition_type: str | None
+    acquisition_type: Literal["2D", "3D"] | None
 
 
 def read_instance(path: Path) -> Instance:
@@ -85,13 +89,12 @@ def read_instance(path: Path) -> Instance:
         high = whole(data, "HighBit")
         return Instance(
             path=path,
-            sop_class=text(data, "SOPClassUID"),
-            uid=text(data, "SOPInstanceUID"),
-            series=text(data, "SeriesInstanceUID"),
-            study=text(data, "StudyInstanceUID"),
+            sop_class=_clean_uid(data, "SOPClassUID"),
+            uid=_clean_uid(data, "SOPInstanceUID"),
+            series=_clean_uid(data, "SeriesInstanceUID"),
             patient=hashlib.sha256((text(data, "PatientID") or text(data, "PatientName")).encode()).hexdigest(),
             number=whole(data, "SeriesNumber"),
-            modality=text(data, "Modality"),
+            modality=text(data, "Modality") if text(data, "Modality") in _MODALITIES else "",
             description=description,
             image_type=kind,
             localiser="LOCALIZER" in kind or bool(_LOCALISER.search(description)),
@@ -105,7 +108,7 @@ def read_instance(path: Path) -> Instance:
             signed=whole(data, "PixelRepresentation") == 1,
             tr=seconds(next(filter(None, (number(place, "RepetitionTime") for place in (data, *timings))), None)),
             te=seconds(number(data, "EchoTime")),
-            acquisition_type=text(data, "MRAcquisitionType") or None,
+            acquisition_type=_KINDS.get(text(data, "MRAcquisitionType")),
         )
 
 
@@ -161,6 +164,12 @@ def check_pixels(instance: Instance) -> None:
         raise InputError(
             f"{name} has a modality look-up table", rule="medsr reads values with a slope and an intercept"
         )
+
+
+def _clean_uid(data: Any, keyword: str) -> str:
+    """A UID that is one; of anything else a hash, because it may be shown. "" where there is none."""
+    value = text(data, keyword)
+    return value if is_uid(value) or not value else derived_uid(keyword, value)
 
 
 def seconds(milliseconds: float | None) -> float | None:

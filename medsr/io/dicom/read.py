@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -106,8 +105,7 @@ def _facts(stack: Stack) -> tuple[ScanFacts, tuple[str, ...]]:
     if stack.time == "instance number":
         notes.append("the order in time is that of the instance numbers; the header has no times")
     te = first.echo / 1000 if first.echo and first.echo > 0 else first.instance.te
-    kind = first.instance.acquisition_type
-    acquisition: Literal["2D", "3D"] | None = "2D" if kind == "2D" else "3D" if kind == "3D" else None
+    acquisition = first.instance.acquisition_type
     return ScanFacts(
         first.thickness, acquisition, 2, stack.step or tr if len(stack.frames) > 1 else tr, te
     ), tuple(notes)

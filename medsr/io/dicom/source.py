@@ -7,11 +7,11 @@ from typing import Any
 
 from pydicom.dataset import Dataset
 
-from medsr.io.dicom.allowlist import KEYWORDS, carried, words
+from medsr.io.dicom.allowlist import KEYWORDS, carried, maker, words
 from medsr.io.dicom.header import read_header
 from medsr.io.dicom.quiet import quiet
 from medsr.io.dicom.series import SeriesInfo
-from medsr.io.dicom.uids import derived_uid, is_uid
+from medsr.io.dicom.uids import derived_uid
 from medsr.io.dicom.values import item, number, text
 
 
@@ -50,12 +50,17 @@ def read_source(info: SeriesInfo | None, *, deidentify: bool) -> Source:
         return Source(
             carried=kept,
             study_uid=str(kept.StudyInstanceUID),
-            series_uid=_known(info.uid, "series", deidentify),
+            series_uid=_known(info.uid, deidentify=deidentify),
             series_number=info.number,
             description="" if deidentify else words(data, "SeriesDescription", 64),
-            scanner=(words(data, "Manufacturer", 64), words(data, "ManufacturerModelName", 64)),
+            scanner=(maker(data), "")
+            if deidentify
+            else (words(data, "Manufacturer", 64), words(data, "ManufacturerModelName", 64)),
             images=tuple(
-                tuple(_reference(frame.instance.sop_class, frame.instance.uid, deidentify) for frame in unique)
+                tuple(
+                    _reference(frame.instance.sop_class, frame.instance.uid, deidentify=deidentify)
+                    for frame in unique
+                )
                 for unique in (
                     {frame.instance.uid: frame for frame in volume}.values() for volume in info.stack.frames
                 )
@@ -63,13 +68,12 @@ def read_source(info: SeriesInfo | None, *, deidentify: bool) -> Source:
         )
 
 
-def _reference(sop_class: str, uid: str, deidentify: bool) -> tuple[str, str]:
-    return sop_class, _known(uid, "instance", deidentify)
+def _reference(sop_class: str, uid: str, *, deidentify: bool) -> tuple[str, str]:
+    return sop_class, _known(uid, deidentify=deidentify)
 
 
-def _known(uid: str, kind: str, deidentify: bool) -> str:
-    known = uid if is_uid(uid) else derived_uid(kind, uid)
-    return derived_uid("de-identified", known) if deidentify else known
+def _known(uid: str, *, deidentify: bool) -> str:
+    return derived_uid("de-identified", uid) if deidentify else uid
 
 
 def _flat(data: Any, shared: Any) -> Any:

@@ -47,9 +47,9 @@ def test_vendor(vendor):
 def test_siemens_mosaic_with_reversed_numbering():
     """The slices lie where the protocol puts their centres, to 1e-3 mm.
 
-    The reference beside this folder has the same voxels in the reverse order on an affine of the order of storage: it
-    mirrors the stack about its first tile, 150 mm above the scanner's centre, where the protocol has no slice. It is
-    the only one of the references that its own header contradicts.
+    The reference beside this folder has the slices in the same order, but starts them at the place of the first
+    tile, which is the last slice: it lies 49 slices too far up, where the protocol has none. It is the only
+    reference that its own header contradicts, so the header is the truth here.
     """
     folder = HEADERS / "siemens" / "fmri" / "001"
     volume = read(folder)

@@ -158,7 +158,9 @@ def test_the_child_holds_its_memory_limit():
         "try: bytearray(1 << 30)\n"
         "except Exception as error: print(_reason(error).decode())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=decode._environment())
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=decode._environment()
+    )
     assert done.stdout.strip() == "full"
 
 

@@ -258,7 +258,7 @@ def test_nothing_there(tmp_path):
         read(tmp_path)
     with pytest.raises(InputError, match="not a DICOM file"):
         read(tmp_path / "text.dcm")
-    with pytest.raises(InputError, match="has no image size|no series fits|one slice"):
+    with pytest.raises(InputError, match=r"has no image size"):
         one = base()
         one.SOPInstanceUID, one.PixelData = "1.2.3", b"00"
         one.ImagePositionPatient = decimals((1, 2, 3))
