@@ -31,6 +31,7 @@ start).
 MEMORY = 768 << 20
 """Address space of the child, besides four times the largest file and eight times its frame."""
 
+_WORKER = ("-P", "-m", "medsr.io.dicom.decode_worker")
 _ANSWER = struct.Struct("<Q4s")
 _WHY = {
     b"none": (
@@ -70,8 +71,8 @@ def decoded(requests: Sequence[Request]) -> Iterator[NDArray[np.integer]]:
         "memory": memory,
         "files": [[str(r.path.resolve()), r.frames, r.rows, r.columns] for r in requests],
     }
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-m", "medsr.io.dicom.decode_worker"],
+    child = subprocess.Popen(  # noqa: S603 - this interpreter, a fixed module, data on its standard input
+        [sys.executable, *_WORKER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from medsr.errors import InputError
 from medsr.io.dicom.frames import PARTS, Clock, Frame, component_of, make_frame
 from medsr.io.dicom.instance import Instance
 from medsr.io.dicom.values import item, items, moment, number, text
 
 
-def enhanced(instance: Instance) -> list[Frame]:
+def enhanced(instance: Instance, data: Any) -> list[Frame]:
     """The frames of an enhanced file, in the order in which they are stored."""
-    data = instance.header.data
     shared, groups = item(data, "SharedFunctionalGroupsSequence"), items(data, "PerFrameFunctionalGroupsSequence")
     if len(groups) != instance.count:
         raise InputError(
@@ -30,7 +31,7 @@ def enhanced(instance: Instance) -> list[Frame]:
             moment=moment(content, "", "", "FrameAcquisitionDateTime"),
             number=float(index),
         )
-        component = PARTS.get(text(kind, "ComplexImageComponent"), component_of(instance, kind, "FrameType"))
+        component = PARTS.get(text(kind, "ComplexImageComponent"), component_of(kind, "FrameType", data))
         frames.append(
             make_frame(
                 instance,

@@ -65,15 +65,19 @@ class Frame:
     spacing_between: float | None
 
 
-def classic(instance: Instance) -> Frame:
+def classic(instance: Instance, data: Any) -> Frame:
     """The frame of a classic file."""
     if instance.count != 1:
         raise InputError(
             f"{instance.path.name} is a classic image with {instance.count} frames", rule="one frame a file"
         )
-    data = instance.header.data
     return make_frame(
-        instance, 0, [data], _clock(data), component=component_of(instance, data), echo=number(data, "EchoTime")
+        instance,
+        0,
+        [data],
+        _clock(data),
+        component=component_of(data, "ImageType", data),
+        echo=number(data, "EchoTime"),
     )
 
 
@@ -135,12 +139,12 @@ def _clock(data: Any) -> Clock:
     )
 
 
-def component_of(instance: Instance, data: Any, keyword: str = "ImageType") -> str:
+def component_of(data: Any, keyword: str, whole: Any) -> str:
     """ "" for a magnitude image, else "phase", "real" or "imaginary"."""
     for word in texts(data, keyword)[2:]:
         if word in PARTS:
             return PARTS[word]
-    return _GE_PARTS.get(int(as_number(private(instance.header.data, GE_COMPLEX)) or 0), "")
+    return _GE_PARTS.get(int(as_number(private(whole, GE_COMPLEX)) or 0), "")
 
 
 def _positive(found: tuple[float, ...] | None) -> float | None:

@@ -45,27 +45,33 @@ class _Clipped:
 
 
 @dataclass(frozen=True)
-class Header:
-    """The attributes that were asked for, and where the pixel data lie.
+class PixelPlace:
+    """Where a file's pixel data lie.
 
-    data : the data set, without pixel data.
     syntax : transfer syntax UID.
-    pixel_tag : the element that holds the pixels (0x7FE00010 for integers), None where there is none.
-    pixel_start : offset of the pixel value in the (inflated) data set; 0 where it is encapsulated.
-    pixel_length : its length in bytes; None where it is encapsulated.
+    tag : the element that holds the pixels (0x7FE00010 for integers), None where there is none.
+    start : offset of the pixel value in the (inflated) data set; 0 where it is encapsulated.
+    length : its length in bytes; None where it is encapsulated.
     size : bytes in the (inflated) file.
     """
 
-    data: Any
     syntax: str
-    pixel_tag: int | None
-    pixel_start: int
-    pixel_length: int | None
+    tag: int | None
+    start: int
+    length: int | None
     size: int
 
     @property
     def little_endian(self) -> bool:
         return self.syntax != uid.ExplicitVRBigEndian
+
+
+@dataclass(frozen=True)
+class Header:
+    """The attributes that were asked for, as a pydicom data set, and where the pixel data lie."""
+
+    data: Any
+    pixels: PixelPlace
 
 
 def is_dicom(path: Path) -> bool:
@@ -122,7 +128,7 @@ def _read(file: BinaryIO, tags: list[Any]) -> Header:
         specific_tags=tags,
     )
     tag, where, length = _pixel_element(file, implicit, little)
-    return Header(data, syntax, tag, where, length, size)
+    return Header(data, PixelPlace(syntax, tag, where, length, size))
 
 
 def _bare(start: bytes) -> bool:

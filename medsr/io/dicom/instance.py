@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydicom import uid
 
 from medsr.errors import InputError
-from medsr.io.dicom.header import Header, read_header
+from medsr.io.dicom.header import PixelPlace, read_header
 from medsr.io.dicom.quiet import quiet
 from medsr.io.dicom.uids import derived_uid, is_uid
 from medsr.io.dicom.values import item, items, number, text, texts, whole
@@ -57,7 +57,7 @@ class Instance:
     description: str = field(repr=False)
     image_type: tuple[str, ...] = field(repr=False)
     localiser: bool
-    header: Header = field(repr=False)
+    pixels: PixelPlace = field(repr=False)
     rows: int
     columns: int
     count: int
@@ -70,8 +70,8 @@ class Instance:
     acquisition_type: Literal["2D", "3D"] | None
 
 
-def read_instance(path: Path) -> Instance:
-    """The attributes of one file that hold for all its frames.
+def read_instance(path: Path) -> tuple[Instance, Any]:
+    """The attributes of one file that hold for all its frames, and the data set they came from.
 
     Raises
     ------
@@ -87,7 +87,7 @@ def read_instance(path: Path) -> Instance:
         description = text(data, "SeriesDescription")
         stored = whole(data, "BitsStored") or 0
         high = whole(data, "HighBit")
-        return Instance(
+        instance = Instance(
             path=path,
             sop_class=_clean_uid(data, "SOPClassUID"),
             uid=_clean_uid(data, "SOPInstanceUID"),
@@ -98,7 +98,7 @@ def read_instance(path: Path) -> Instance:
             description=description,
             image_type=kind,
             localiser="LOCALIZER" in kind or bool(_LOCALISER.search(description)),
-            header=header,
+            pixels=header.pixels,
             rows=whole(data, "Rows") or 0,
             columns=whole(data, "Columns") or 0,
             count=whole(data, "NumberOfFrames") or 1,
@@ -110,11 +110,11 @@ def read_instance(path: Path) -> Instance:
             te=seconds(number(data, "EchoTime")),
             acquisition_type=_KINDS.get(text(data, "MRAcquisitionType")),
         )
+    return instance, data
 
 
-def left_aside(instance: Instance) -> str | None:
+def left_aside(instance: Instance, data: Any) -> str | None:
     """Why an object is no image that medsr reads, in a few words; None for one that it does."""
-    data = instance.header.data
     with quiet():
         samples, photometric = whole(data, "SamplesPerPixel"), text(data, "PhotometricInterpretation")
         if instance.sop_class not in CLASSIC | ENHANCED:
@@ -126,12 +126,12 @@ def left_aside(instance: Instance) -> str | None:
             return f"{name}, not a slice image"
         if samples != 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
             return "a colour image" if (samples or 0) > 1 else "not a greyscale image"
-        if instance.header.pixel_tag is None:
+        if instance.pixels.tag is None:
             return "no pixel data"
     return None
 
 
-def check_pixels(instance: Instance) -> None:
+def check_pixels(instance: Instance, data: Any) -> None:
     """Whether the pixels are integers of a size that medsr reads.
 
     Raises
@@ -139,8 +139,8 @@ def check_pixels(instance: Instance) -> None:
     InputError
         if they are not.
     """
-    name, data = instance.path.name, instance.header.data
-    if instance.header.pixel_tag != 0x7FE00010:
+    name = instance.path.name
+    if instance.pixels.tag != 0x7FE00010:
         raise InputError(f"{name} holds floating-point pixels", rule="medsr reads integer pixel data from DICOM")
     if not (0 < instance.rows <= 65535 and 0 < instance.columns <= 65535 and 0 < instance.count < 1 << 31):
         raise InputError(

@@ -32,19 +32,19 @@ def check_size(instance: Instance) -> None:
     InputError
         with the bytes promised and the bytes there.
     """
-    header = instance.header
+    place = instance.pixels
     promised = _frame_bytes(instance) * instance.count
-    if header.pixel_length is None:
-        limit = BLANK_BASE + BLANK_RATIO * header.size
-        if not uid.UID(header.syntax).is_encapsulated:
+    if place.length is None:
+        limit = BLANK_BASE + BLANK_RATIO * place.size
+        if not uid.UID(place.syntax).is_encapsulated:
             raise InputError(f"{instance.path.name}: native pixel data of undefined length")
         if promised > limit:
             raise InputError(
                 f"{instance.path.name} promises more pixels than its compressed data can hold",
-                got=f"{promised} bytes from a file of {header.size}",
+                got=f"{promised} bytes from a file of {place.size}",
             )
         return
-    there = max(0, min(header.pixel_length, header.size - header.pixel_start))
+    there = max(0, min(place.length, place.size - place.start))
     if there < promised:
         raise InputError(
             f"{instance.path.name} is cut off",
@@ -66,7 +66,7 @@ def stored_frames(instances: Sequence[Instance]) -> Iterator[tuple[Instance, int
         check_size(instance)
     packed = []
     for instance in instances:
-        if instance.header.pixel_length is None:
+        if instance.pixels.length is None:
             packed.append(instance)
             continue
         for index, codes in enumerate(_native(instance)):
@@ -74,7 +74,7 @@ def stored_frames(instances: Sequence[Instance]) -> Iterator[tuple[Instance, int
     requests = [Request(i.path, i.count, i.rows, i.columns, _frame_bytes(i)) for i in packed]
     order = ((i, n) for i in packed for n in range(i.count))
     for (instance, index), codes in zip(order, decoded(requests), strict=True):
-        masked = instance.header.syntax in _MASKED
+        masked = instance.pixels.syntax in _MASKED
         yield instance, index, _without_unused_bits(codes, instance) if masked else codes
 
 
@@ -83,15 +83,15 @@ def _frame_bytes(instance: Instance) -> int:
 
 
 def _native(instance: Instance) -> Iterator[NDArray[np.integer]]:
-    size, order = _frame_bytes(instance), "<" if instance.header.little_endian else ">"
+    size, order = _frame_bytes(instance), "<" if instance.pixels.little_endian else ">"
     kind = np.dtype(f"{order}{'i' if instance.signed else 'u'}{instance.bits_allocated // 8}")
-    if kind.itemsize == 1 and not instance.header.little_endian:
+    if kind.itemsize == 1 and not instance.pixels.little_endian:
         raise InputError(
             f"{instance.path.name}: big-endian 8-bit pixels", hint="export as Explicit VR Little Endian"
         )
     try:
         with open_plain(instance.path) as file:
-            file.seek(instance.header.pixel_start, os.SEEK_SET)
+            file.seek(instance.pixels.start, os.SEEK_SET)
             for _ in range(instance.count):
                 block = file.read(size)
                 if len(block) != size:

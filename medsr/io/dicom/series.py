@@ -83,10 +83,10 @@ def list_series(path: str | Path) -> list[SeriesInfo]:
         if there is nothing at `path`, or no DICOM in it.
     """
     place = Path(path)
-    instances, broken = _instances(place)
-    series: dict[str, list[Instance]] = defaultdict(list)
-    for instance in instances:
-        series[instance.series].append(instance)
+    files, broken = _files(place)
+    series: dict[str, list[_File]] = defaultdict(list)
+    for file in files:
+        series[file.instance.series].append(file)
     if not series:
         if broken:
             raise InputError(
@@ -175,13 +175,34 @@ def _listed(series: list[SeriesInfo]) -> str:
     return " | ".join(words) + (f" | and {len(series) - _SHOWN} more" if len(series) > _SHOWN else "")
 
 
-def _instances(place: Path) -> tuple[list[Instance], list[Path]]:
-    """What can be read of the DICOM files at a place, and the DICOM files that cannot."""
+@dataclass(frozen=True)
+class _File:
+    """What one file gave: slices, or why it is no image (`aside`), or why its slices cannot be used."""
+
+    instance: Instance
+    aside: str | None = None
+    frames: tuple[Frame, ...] = ()
+    problem: InputError | None = None
+
+
+def _read_file(path: Path) -> _File:
+    instance, data = read_instance(path)
+    aside = left_aside(instance, data)
+    if aside:
+        return _File(instance, aside=aside)
+    try:
+        return _File(instance, frames=tuple(frames_of(instance, data)))
+    except InputError as problem:
+        return _File(instance, problem=problem)
+
+
+def _files(place: Path) -> tuple[list[_File], list[Path]]:
+    """What the DICOM files at a place gave, and those that cannot be read."""
     if place.is_file():
-        return [read_instance(place)], []
+        return [_read_file(place)], []
     if not place.is_dir():
         raise InputError(f"{place} does not exist")
-    instances, broken = [], []
+    files, broken = [], []
     for root, folders, names in os.walk(place):
         folders.sort()
         for name in sorted(names):
@@ -189,70 +210,67 @@ def _instances(place: Path) -> tuple[list[Instance], list[Path]]:
             if name.upper() == "DICOMDIR" or not is_dicom(path):
                 continue
             try:
-                instances.append(read_instance(path))
+                files.append(_read_file(path))
             except InputError:
                 broken.append(path)
-    return instances, broken
+    return files, broken
 
 
-def _series(members: list[Instance], notes: tuple[str, ...]) -> list[SeriesInfo]:
+def _series(members: list[_File], notes: tuple[str, ...]) -> list[SeriesInfo]:
     """The parts of one series, and what of it was left aside."""
     aside: dict[str, list[Instance]] = defaultdict(list)
-    images = []
-    for instance in members:
-        why = left_aside(instance)
-        if why:
-            aside[why].append(instance)
-        else:
-            images.append(instance)
-    found = [_info(those, "", InputError(why), notes) for why, those in aside.items()]
-    if images:
-        if aside:
-            notes += tuple(f"{len(those)} objects left aside: {why}" for why, those in aside.items())
-            found = []
-        found += _parts(images, notes)
-    return found
+    for file in members:
+        if file.aside:
+            aside[file.aside].append(file.instance)
+    images = [file for file in members if not file.aside]
+    if not images:
+        return [_info(those, "", InputError(why), notes) for why, those in aside.items()]
+    notes += tuple(f"{len(those)} objects left aside: {why}" for why, those in aside.items())
+    return _parts(images, notes)
 
 
-def _parts(images: list[Instance], notes: tuple[str, ...]) -> list[SeriesInfo]:
+def _parts(images: list[_File], notes: tuple[str, ...]) -> list[SeriesInfo]:
     try:
         images, copies = _without_copies(images)
-        frames = [frame for instance in images for frame in frames_of(instance)]
-    except InputError as problem:
-        return [_info(images, "", problem, notes)]
+        problem = next((file.problem for file in images if file.problem), None)
+        if problem:
+            raise problem
+    except InputError as found:
+        return [_info([file.instance for file in images], "", found, notes)]
     if copies:
         notes += (f"{copies} files were exact copies of others and were left out",)
+    frames = [frame for file in images for frame in file.frames]
     echoes = {frame.echo for frame in frames}
     groups: dict[tuple[str, float | None], list[Frame]] = defaultdict(list)
     for frame in frames:
         groups[frame.component, frame.echo].append(frame)
-    found = []
+    parts = []
     for (component, echo), those in groups.items():
         words = [component] if component else []
         words += [f"echo {echo:g} ms"] if len(echoes) > 1 and echo is not None else []
-        part = " ".join(words) if len(groups) > 1 or component else ""
         mine = list({id(frame.instance): frame.instance for frame in those}.values())
         try:
             if component:
                 raise InputError(f"{component} images", rule="medsr takes magnitude images")
-            found.append(_info(mine, part, None, notes, build_stack(those)))
-        except InputError as problem:
-            found.append(_info(mine, part, problem, notes, count=len(those)))
-    return found
+            parts.append(_info(mine, " ".join(words), None, notes, build_stack(those)))
+        except InputError as found:
+            parts.append(_info(mine, " ".join(words), found, notes, count=len(those)))
+    return parts
 
 
-def _without_copies(images: list[Instance]) -> tuple[list[Instance], int]:
-    """Instances, each once; a SOP Instance UID with two contents is refused."""
-    kept: dict[str, Instance] = {}
+def _without_copies(images: list[_File]) -> tuple[list[_File], int]:
+    """Images, each once; a SOP Instance UID with two contents is refused."""
+    kept: dict[str, _File] = {}
     copies = 0
-    for instance in images:
-        other = kept.setdefault(instance.uid or str(instance.path), instance)
-        if other is instance:
+    for file in images:
+        path = file.instance.path
+        other = kept.setdefault(file.instance.uid or str(path), file)
+        if other is file:
             continue
-        if _digest(other.path) != _digest(instance.path):
+        if _digest(other.instance.path) != _digest(path):
             raise InputError(
                 "two files with one SOP Instance UID and different contents",
-                got=f"{other.path.name} and {instance.path.name}",
+                got=f"{other.instance.path.name} and {path.name}",
                 hint="leave the right one",
             )
         copies += 1

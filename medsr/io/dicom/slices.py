@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from medsr.io.dicom.enhanced import enhanced
 from medsr.io.dicom.frames import Frame, classic
 from medsr.io.dicom.instance import ENHANCED, Instance, check_pixels
@@ -9,8 +11,8 @@ from medsr.io.dicom.mosaic import tiles
 from medsr.io.dicom.quiet import quiet
 
 
-def frames_of(instance: Instance) -> list[Frame]:
-    """The slices in one file.
+def frames_of(instance: Instance, data: Any) -> list[Frame]:
+    """The slices in one file, from its data set.
 
     Raises
     ------
@@ -20,8 +22,8 @@ def frames_of(instance: Instance) -> list[Frame]:
         if the file does not say where its slices lie.
     """
     with quiet():
-        check_pixels(instance)
+        check_pixels(instance, data)
         if instance.sop_class in ENHANCED:
-            return enhanced(instance)
-        frame = classic(instance)
+            return enhanced(instance, data)
+        frame = classic(instance, data)
         return tiles(frame) if "MOSAIC" in instance.image_type else [frame]
