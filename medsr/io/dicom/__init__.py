@@ -17,6 +17,7 @@ try:
 except ImportError:
     raise InputError("DICOM needs pydicom and highdicom", hint='pip install "medsr[dicom]"') from None
 
+from medsr.io.dicom.capture import write_capture
 from medsr.io.dicom.derived import Derivation
 from medsr.io.dicom.read import read, read_series
 from medsr.io.dicom.series import SeriesInfo, choose_series, list_series
@@ -30,5 +31,6 @@ __all__ = [
     "list_series",
     "read",
     "read_series",
+    "write_capture",
     "write_series",
 ]

@@ -34,10 +34,14 @@ def check_size(instance: Instance) -> None:
     """
     place = instance.pixels
     promised = _frame_bytes(instance) * instance.count
+    if uid.UID(place.syntax).is_encapsulated != (place.length is None):
+        raise InputError(
+            f"{instance.path.name}: the pixel data are not stored as their transfer syntax says",
+            got="a length" if place.length is not None else "no length",
+            rule="native pixel data have one, compressed ones have none",
+        )
     if place.length is None:
         limit = BLANK_BASE + BLANK_RATIO * place.size
-        if not uid.UID(place.syntax).is_encapsulated:
-            raise InputError(f"{instance.path.name}: native pixel data of undefined length")
         if promised > limit:
             raise InputError(
                 f"{instance.path.name} promises more pixels than its compressed data can hold",

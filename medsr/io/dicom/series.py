@@ -240,10 +240,10 @@ def _parts(images: list[_File], notes: tuple[str, ...]) -> list[SeriesInfo]:
     if copies:
         notes += (f"{copies} files were exact copies of others and were left out",)
     frames = [frame for file in images for frame in file.frames]
-    echoes = {frame.echo for frame in frames}
+    echoes = {_rounded(frame.echo) for frame in frames}
     groups: dict[tuple[str, float | None], list[Frame]] = defaultdict(list)
     for frame in frames:
-        groups[frame.component, frame.echo].append(frame)
+        groups[frame.component, _rounded(frame.echo)].append(frame)
     parts = []
     for (component, echo), those in groups.items():
         words = [component] if component else []
@@ -256,6 +256,11 @@ def _parts(images: list[_File], notes: tuple[str, ...]) -> list[SeriesInfo]:
         except InputError as found:
             parts.append(_info(mine, " ".join(words), found, notes, count=len(those)))
     return parts
+
+
+def _rounded(echo: float | None) -> float | None:
+    """An echo time to 0.01 ms, the last digits of which some scanners vary."""
+    return None if echo is None else round(echo, 2)
 
 
 def _without_copies(images: list[_File]) -> tuple[list[_File], int]:

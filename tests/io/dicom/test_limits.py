@@ -73,6 +73,14 @@ def test_native_pixels_that_are_cut_off(tmp_path):
     refuse(path, r"cut off; got 15684 bytes of pixel data; its header promises 16384")
 
 
+def test_native_pixels_under_a_compressed_syntax(tmp_path):
+    for path in write_classic(tmp_path, numbers(4, 4, 3), AFFINE):
+        data = path.read_bytes()
+        assert data.count(b"1.2.840.10008.1.2.1\0") == 1
+        path.write_bytes(data.replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.5\0"))
+    refuse(tmp_path, "not stored as their transfer syntax says")
+
+
 def test_a_million_frames_are_not_believed(tmp_path):
     def edit(one):
         one.NumberOfFrames = 1 << 30
