@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +10,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import SecondaryCaptureImageStorage
 
+from medsr._version import VERSION
 from medsr.errors import OutputError
+from medsr.io.atomic import Transaction, check_target
 from medsr.io.dicom.allowlist import IDENTIFYING
-from medsr.io.dicom.derived import MANUFACTURER, describe, save, version
+from medsr.io.dicom.derived import MANUFACTURER, describe, save
 from medsr.io.dicom.quiet import quiet
 from medsr.io.dicom.series import SeriesInfo
 from medsr.io.dicom.source import read_source
@@ -51,8 +52,7 @@ def write_capture(
         if the source cannot be read again.
     """
     target = Path(file)
-    if target.exists() and not overwrite:
-        raise OutputError(f"{target} exists already", hint="give another name, or --force to replace it")
+    check_target(target, force=overwrite)
     if picture.ndim != 3 or picture.shape[2] != 3 or picture.dtype != np.uint8 or max(picture.shape) > 65535:
         raise OutputError("not a picture", got=f"{picture.shape} {picture.dtype}", rule="(rows, columns, 3) bytes")
     known = read_source(source, deidentify=deidentify)
@@ -73,7 +73,7 @@ def write_capture(
         image.SeriesDescription = describe(title)
         image.Modality, image.ConversionType = "OT", "WSD"
         image.Manufacturer = image.ManufacturerModelName = MANUFACTURER
-        image.SoftwareVersions = version()
+        image.SoftwareVersions = VERSION
         image.Laterality = image.PatientOrientation = ""
         image.ImageType = ["DERIVED", "SECONDARY"]
         image.BurnedInAnnotation = "YES"
@@ -82,17 +82,6 @@ def write_capture(
         image.BitsAllocated = image.BitsStored = 8
         image.HighBit, image.PixelRepresentation = 7, 0
         image.PixelData = pixels + b"\0" * (len(pixels) % 2)
-        _place(image, target)
+        with Transaction(force=overwrite) as transaction:
+            save(image, transaction.path(target))
     return target
-
-
-def _place(image: Dataset, target: Path) -> None:
-    part = target.with_name(f".{target.name}.part-{secrets.token_hex(6)}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        save(image, part)
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written", got=error.strerror) from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -21,7 +21,6 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-import medsr
 from medsr.errors import InputError
 
 SECONDS = 10.0
@@ -40,7 +39,7 @@ _WHY = {
     ),
     b"size": ("its compressed frames are not of the size that the header promises", "fetch the file again"),
     b"full": ("its compressed pixels need more memory than images of that size do", "fetch the file again"),
-    b"bad!": ("its compressed pixels cannot be decoded", "fetch the file again"),
+    b"bad!": ("its compressed pixels cannot be decoded", "fetch it again, or export the series uncompressed"),
 }
 _KINDS = {b"u1  ", b"i1  ", b"u2  ", b"i2  ", b"u4  ", b"i4  "}
 
@@ -94,7 +93,7 @@ def decoded(requests: Sequence[Request]) -> Iterator[NDArray[np.integer]]:
 
 def _environment() -> dict[str, str]:
     """This process's environment, finding the same medsr, with one thread (each takes address space)."""
-    root = str(Path(str(medsr.__file__)).parents[1])
+    root = str(Path(__file__).parents[3])
     path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
     threads = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     return {**os.environ, **threads, "PYTHONPATH": path}

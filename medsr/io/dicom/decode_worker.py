@@ -48,8 +48,8 @@ def decode_all(files: list[tuple[str, int, int, int]], answer: IO[bytes]) -> Non
 
 def frames(path: str, count: int) -> Iterator[np.ndarray[Any, Any]]:
     """The decoded frames of a file, one at a time."""
-    from pydicom import dcmread  # noqa: PLC0415 - imported under the memory limit
-    from pydicom.pixels import get_decoder  # noqa: PLC0415
+    from pydicom import dcmread
+    from pydicom.pixels import get_decoder
 
     data = dcmread(path, force=True)
     decoder = get_decoder(data.file_meta.TransferSyntaxUID)
@@ -63,7 +63,7 @@ def frames(path: str, count: int) -> Iterator[np.ndarray[Any, Any]]:
 def limit_memory(limit: int) -> None:
     """Hold this process to `limit` bytes of address space where the system can."""
     try:
-        import resource  # noqa: PLC0415 - not on Windows
+        import resource
 
         _, hard = resource.getrlimit(resource.RLIMIT_AS)
         most = limit if hard == resource.RLIM_INFINITY else min(limit, hard)

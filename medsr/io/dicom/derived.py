@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from pathlib import Path
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian
 
+from medsr._version import VERSION
 from medsr.io.dicom.codes import Coding
 from medsr.io.dicom.planes import Planes
 from medsr.io.dicom.source import Source
@@ -74,14 +74,6 @@ class Plan:
         return list(dict.fromkeys(image for volume in images for image in volume))
 
 
-def version() -> str:
-    """The version of medsr that is running."""
-    try:
-        return importlib.metadata.version("medsr")
-    except importlib.metadata.PackageNotFoundError:
-        return "0"
-
-
 def describe(words: str, mark: str = RESEARCH_MARK) -> str:
     """A Series Description of at most 64 characters that ends in the research-use mark."""
     return f"{words[: 64 - len(mark) - 1].strip()} {mark}".strip()
@@ -99,7 +91,7 @@ def common(plan: Plan, sop_class: UID, sop_uid: UID) -> Dataset:
         data.PatientPosition = ""
     data.PositionReferenceIndicator = ""
     data.Manufacturer = data.ManufacturerModelName = MANUFACTURER
-    data.SoftwareVersions = version()
+    data.SoftwareVersions = VERSION
     data.BurnedInAnnotation = "NO"
     data.ContributingEquipmentSequence = _equipment(plan)
     return data
@@ -135,10 +127,10 @@ def save(data: Dataset, path: Path) -> None:
     meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = data.SOPClassUID, data.SOPInstanceUID
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     meta.ImplementationClassUID = IMPLEMENTATION
-    meta.ImplementationVersionName = f"MEDSR_{version()}"[:16]
+    meta.ImplementationVersionName = f"MEDSR_{VERSION}"[:16]
     data.file_meta = meta
     data.preamble = bytes(128)
-    with path.open("xb") as file:
+    with path.open("wb") as file:
         data.save_as(file, enforce_file_format=True)
         file.flush()
         os.fsync(file.fileno())
@@ -148,7 +140,7 @@ def _equipment(plan: Plan) -> list[Dataset]:
     maker, model = plan.source.scanner
     found: Iterable[tuple[tuple[str, str], str, str, str]] = (
         (_SCANNER, maker, model, ""),
-        (_PROCESSOR, MANUFACTURER, MANUFACTURER, version()),
+        (_PROCESSOR, MANUFACTURER, MANUFACTURER, VERSION),
     )
     items = []
     for purpose, manufacturer, name, software in found:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medsr.errors import OutputError
+from medsr.io.atomic import FULL
 
 
 @contextmanager
@@ -30,7 +31,14 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         _sync(part)
         _take_place(part, target)
     except OSError as error:
-        raise OutputError(f"{target} cannot be written", got=error.strerror) from None
+        written = sum(path.stat().st_size for path in part.glob("*")) if part.is_dir() else 0
+        raise OutputError(
+            f"{target}: the disk is full, or a quota is reached"
+            if error.errno in FULL
+            else f"{target}: the output cannot be written",
+            got=f"{error.strerror} after {written} bytes",
+            hint="make room, then run it again" if error.errno in FULL else "choose another place for the output",
+        ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
 
@@ -40,7 +48,7 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
     if overwrite or not target.exists():
         return
     if not target.is_dir() or any(target.iterdir()):
-        raise OutputError(f"{target} exists already", hint="give another folder, or --force to replace it")
+        raise OutputError(f"{target}: the output exists already", hint="--force replaces it, -o names another")
 
 
 def _take_place(part: Path, target: Path) -> None:

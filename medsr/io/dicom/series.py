@@ -77,6 +77,8 @@ class SeriesInfo:
 def list_series(path: str | Path) -> list[SeriesInfo]:
     """The series in a file or under a folder, by series number; those that cannot be used say why.
 
+    Hidden files and folders are passed over: half-written results of others lie there.
+
     Raises
     ------
     InputError
@@ -204,10 +206,10 @@ def _files(place: Path) -> tuple[list[_File], list[Path]]:
         raise InputError(f"{place} does not exist")
     files, broken = [], []
     for root, folders, names in os.walk(place):
-        folders.sort()
+        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
         for name in sorted(names):
             path = Path(root, name)
-            if name.upper() == "DICOMDIR" or not is_dicom(path):
+            if name.startswith(".") or name.upper() == "DICOMDIR" or not is_dicom(path):
                 continue
             try:
                 files.append(_read_file(path))

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
-from medsr.io.dicom.derived import MANUFACTURER, Plan, describe, version
+from medsr._version import VERSION
+from medsr.io.dicom.derived import MANUFACTURER, Plan, describe
 from medsr.io.dicom.uids import derived_uid
 from medsr.volume import Volume
 
@@ -36,7 +37,7 @@ def parametric_maps(plan: Plan, images: list[Dataset], uncertainty: Volume, seri
 
 
 def _map(plan: Plan, images: list[Dataset], stack: NDArray[np.float32], series_uid: UID, time: int) -> Dataset:
-    import highdicom as hd  # noqa: PLC0415 - heavy, and only for maps
+    import highdicom as hd
 
     planes = plan.planes
     values = hd.pm.RealWorldValueMapping(
@@ -57,7 +58,7 @@ def _map(plan: Plan, images: list[Dataset], stack: NDArray[np.float32], series_u
         instance_number=time + 1,
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MANUFACTURER,
-        software_versions=version(),
+        software_versions=VERSION,
         device_serial_number="none",
         contains_recognizable_visual_features=True,
         real_world_value_mappings=[values],

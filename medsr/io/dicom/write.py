@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from medsr._version import VERSION
 from medsr.errors import InputError, OutputError
 from medsr.io.dicom.classic_out import classic_images
 from medsr.io.dicom.codes import choose_coding
-from medsr.io.dicom.derived import Derivation, Plan, describe, save, version
+from medsr.io.dicom.derived import Derivation, Plan, describe, save
 from medsr.io.dicom.enhanced_out import enhanced_image
 from medsr.io.dicom.folder import atomic_folder, refuse_existing
 from medsr.io.dicom.planes import planes_of
@@ -143,7 +144,7 @@ def _identity(
         "slice_thickness": derivation.slice_thickness,
         "enhanced": enhanced,
         "deidentify": deidentify,
-        "version": version(),
+        "version": VERSION,
     }
     images = "|".join(uid for time in source.images for _, uid in time)
     affine = np.ascontiguousarray(volume.grid.affine, "<f8").tobytes()

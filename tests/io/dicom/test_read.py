@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+
 import numpy as np
 import pydicom
 import pytest
@@ -11,6 +14,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
     RLELossless,
 )
@@ -80,6 +84,17 @@ def test_compressed(tmp_path, syntax):
         one = pydicom.dcmread(path)
         one.compress(syntax, generate_instance_uid=False)
         one.save_as(path)
+    assert_same_world(read(tmp_path), data, AFFINE)
+
+
+@pytest.mark.skipif(shutil.which("dcmcjpeg") is None, reason="needs dcmcjpeg (dcmtk)")
+def test_lossless_jpeg(tmp_path):
+    """What most scanners and archives compress with; GDCM decodes it."""
+    pytest.importorskip("gdcm")
+    data = numbers(48, 64, 3)
+    for path in write_classic(tmp_path, data, AFFINE):
+        subprocess.run(["dcmcjpeg", "+e1", path, path], check=True)
+    assert pydicom.dcmread(path).file_meta.TransferSyntaxUID == JPEGLosslessSV1
     assert_same_world(read(tmp_path), data, AFFINE)
 
 
