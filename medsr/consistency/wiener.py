@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 POOL = 8
-"""Power is averaged over 1/8 of the frequencies of each axis."""
+"""Power is averaged over 1/8 of the frequencies of each axis; 1/4 to 1/16 do alike on selection heads."""
 
 
 @dataclass(frozen=True)

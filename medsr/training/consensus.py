@@ -24,6 +24,8 @@ from medsr.training.recipe import Recipe
 
 CHARBONNIER = 0.02
 """Where the loss turns from quadratic to linear, over the 99.5th percentile."""
+LEAST = 1e-4
+"""Added to the loss of the spline estimate, by which a patch's loss is divided."""
 
 
 Trial = tuple[Tensor, Tensor, Draw]
@@ -34,8 +36,10 @@ def train(
 ) -> None:
     """Trains (or goes on training) what `recipe` says and leaves weights, log and checkpoint in `out`.
 
-    Minimises the mean of ``sqrt(e² + ε²) - ε`` where ``e`` is the error of the estimate; without noise the
-    estimate is projected first, so that the network learns only what the scan leaves open.
+    Minimises the mean of ``ρ(e) / ρ(e₀)``, where ``ρ`` is the Charbonnier loss ``sqrt(e² + ε²) - ε``, ``e`` the
+    error of the estimate and ``e₀`` that of the spline estimate: a patch counts by what can be gained on it,
+    not by how hard it is. Without noise the estimate is projected first, so that the network learns only what
+    the scan leaves open.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
@@ -90,9 +94,10 @@ def _rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
-def _apply(network: ResidualNet3D, scans: list[Tensor], draws: list[Draw]) -> list[Tensor]:
+def _apply(
+    network: ResidualNet3D, scans: list[Tensor], draws: list[Draw], inputs: list[dict[str, Tensor]]
+) -> list[Tensor]:
     """Estimates on the fine grid; projected where the scan has no noise."""
-    inputs = [d.inputs(y) for d, y in zip(draws, scans, strict=True)]
     stacked = {k: torch.stack([i[k] for i in inputs]) for k in inputs[0]}
     with torch.autocast("cpu", dtype=torch.bfloat16):
         correction = network(**stacked)
@@ -106,12 +111,18 @@ def _apply(network: ResidualNet3D, scans: list[Tensor], draws: list[Draw]) -> li
 def _loss(network: ResidualNet3D, batch: Any, draws: list[Draw], rng: np.random.Generator, margin: int) -> Tensor:
     truths = [torch.from_numpy(x) for x in batch]
     scans = [d.measure(x, rng) for d, x in zip(draws, truths, strict=True)]
+    inputs = [d.inputs(y) for d, y in zip(draws, scans, strict=True)]
     inner = (slice(margin, -margin),) * 3
     total = torch.zeros(())
-    for x, truth in zip(_apply(network, scans, draws), truths, strict=True):
-        error = (x - truth)[inner]
-        total = total + (torch.sqrt(error**2 + CHARBONNIER**2) - CHARBONNIER).mean()
+    for x, truth, given in zip(_apply(network, scans, draws, inputs), truths, inputs, strict=True):
+        total = total + _charbonnier((x - truth)[inner]) / (
+            _charbonnier((given["images"][0] - truth)[inner]) + LEAST
+        )
     return total / len(truths)
+
+
+def _charbonnier(error: Tensor) -> Tensor:
+    return (torch.sqrt(error**2 + CHARBONNIER**2) - CHARBONNIER).mean()
 
 
 def _trials(cases: list[Case]) -> dict[str, list[Trial]]:
@@ -148,8 +159,9 @@ def _validate(network: ResidualNet3D, trials: dict[str, list[Trial]]) -> dict[st
     inner = (slice(6, -6),) * 3
     for name, scans in trials.items():
         for truth, y, made in scans:
-            (x,) = _apply(network, [y], [made])
-            base = made.inputs(y)["images"][0]
+            given = made.inputs(y)
+            (x,) = _apply(network, [y], [made], [given])
+            base = given["images"][0]
             mask = truth[inner] > 0.05
             ours, theirs = (((e - truth)[inner][mask] ** 2).mean() for e in (x, base))
             gains.setdefault(name, []).append(round(float(10 * torch.log10(theirs / ours)), 3))
