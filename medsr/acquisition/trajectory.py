@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import CubicHermiteSpline, CubicSpline
 
 from medsr.errors import UsageError
 
@@ -104,8 +105,6 @@ def variable_density_spiral(
     )
     if centre_density < 1:
         raise UsageError("a spiral sparser at its centre than at its edge", got=centre_density, rule="1 or more")
-    from scipy.interpolate import CubicHermiteSpline, CubicSpline
-
     edge = matrix / 2
     # finer towards the centre, where the spiral starts from rest
     r = edge * np.linspace(0.0, 1.0, max(4096, 32 * matrix)) ** 2
@@ -122,10 +121,10 @@ def variable_density_spiral(
     arc = np.concatenate([[0.0], np.cumsum((speed[1:] + speed[:-1]) / 2 * np.diff(r))])
     per_fov = GAMMA * fov * _MARGIN
     when, v = _fastest(arc, curvature, limits.gradient * per_fov, limits.slew * per_fov)
-    times = np.arange(int(when[-1] / dwell) + 1) * dwell
+    times: NDArray[np.float64] = np.arange(int(when[-1] / dwell) + 1) * dwell
     radius = CubicSpline(arc, r)(CubicHermiteSpline(when, arc, v)(times))
     angle = 2 * math.pi / interleaves * (centre_density * radius + (1 - centre_density) * radius**2 / (2 * edge))
-    k = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
+    k: NDArray[np.float64] = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
     return Spiral(k, times, int(matrix), float(fov), int(interleaves))
 
 
@@ -171,8 +170,6 @@ def delayed(
         )
     if not np.isfinite(lag).all() or np.abs(lag).max() > times[-1] - times[0]:
         raise UsageError("the trajectory delay is absurd", got=delay, rule="seconds, shorter than the readout")
-    from scipy.interpolate import CubicSpline
-
     result = np.empty(trajectory.shape, dtype=np.float64)
     for axis in range(dims):
         k = trajectory[..., axis]
