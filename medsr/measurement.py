@@ -113,23 +113,21 @@ class KSpace:
         return self.trajectory[slice_index] if self.trajectory.ndim == 4 else self.trajectory
 
     def select(self, slices: slice = slice(None), frames: slice = slice(None)) -> KSpace:
-        """Some slices and frames (contiguous or strided); shares memory with the whole.
+        """Some slices and frames, in order; shares memory with the whole.
 
         Raises
         ------
         InputError
-            if nothing is left, or a part of the slab is asked for.
+            if nothing is left.
         """
         chosen = range(*slices.indices(self.slices))
-        if not len(chosen) or not len(range(*frames.indices(self.frames))):
-            raise InputError("no slice or no frame is selected", got=f"{slices}, {frames}")
+        if not chosen or chosen.step < 0 or not range(*frames.indices(self.frames)):
+            raise InputError("no slice or no frame is selected, or backwards", got=f"{slices}, {frames}")
         grid = self.grid
         if self.dims == 2 and len(chosen) != self.slices:
             affine = grid.affine.copy()
             affine[:3, 3] = grid.to_world([0, 0, chosen[0]])
-            affine[:3, 2] *= abs(chosen.step)
-            if chosen.step < 0:
-                raise InputError("slices are selected backwards", got=slices)
+            affine[:3, 2] *= chosen.step
             grid = Grid((*grid.shape[:2], len(chosen)), affine)
         trajectory = self.trajectory
         trajectory = trajectory[slices, frames] if trajectory.ndim == 4 else trajectory[frames]

@@ -121,7 +121,7 @@ def variable_density_spiral(
     arc = np.concatenate([[0.0], np.cumsum((speed[1:] + speed[:-1]) / 2 * np.diff(r))])
     per_fov = GAMMA * fov * _MARGIN
     when, v = _fastest(arc, curvature, limits.gradient * per_fov, limits.slew * per_fov)
-    times: NDArray[np.float64] = np.arange(int(when[-1] / dwell) + 1) * dwell
+    times = np.arange(int(when[-1] / dwell) + 1, dtype=np.float64) * dwell
     radius = CubicSpline(arc, r)(CubicHermiteSpline(when, arc, v)(times))
     angle = 2 * math.pi / interleaves * (centre_density * radius + (1 - centre_density) * radius**2 / (2 * edge))
     k: NDArray[np.float64] = np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=-1)
