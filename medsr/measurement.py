@@ -127,7 +127,7 @@ class KSpace:
         if self.dims == 2 and len(chosen) != self.slices:
             affine = grid.affine.copy()
             affine[:3, 3] = grid.to_world([0, 0, chosen[0]])
-            affine[:3, 2] *= chosen.step
+            affine[:3, 2] *= chosen.step if len(chosen) > 1 else 1
             grid = Grid((*grid.shape[:2], len(chosen)), affine)
         trajectory = self.trajectory
         trajectory = trajectory[slices, frames] if trajectory.ndim == 4 else trajectory[frames]
