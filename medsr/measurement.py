@@ -1,8 +1,8 @@
 """Raw data of a scan: k-space samples, where and when they were taken, and the grid to reconstruct on.
 
 Conventions: positions in k-space are in cycles per field of view of the grid; a sample is
-``y(k) = Σ_r x(r) S(r) exp(-2πi k·r)`` with r in fields of view, r = 0 at voxel index n // 2 of each axis.
-Times are in seconds.
+``y(k) = 1/√N Σ_r x(r) S(r) exp(-2πi k·r)`` with r in fields of view, r = 0 at voxel index n // 2 of each axis,
+as in `medsr.operators.nufft` (the scale of a scanner's raw data is arbitrary). Times are in seconds.
 """
 
 from __future__ import annotations

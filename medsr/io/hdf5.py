@@ -22,7 +22,7 @@ def open_hdf5(path: Path) -> Iterator[Any]:
         if h5py is not installed.
     """
     try:
-        import h5py  # noqa: PLC0415 - an optional dependency
+        import h5py
     except ImportError:
         raise UsageError("raw data need h5py", hint='pip install "medsr[kspace]"') from None
     if not path.is_file():
@@ -46,7 +46,7 @@ def member(group: Any, name: str, path: Path) -> Any:
     InputError
         for a link that leaves the file, or a data set whose values lie in other files.
     """
-    import h5py  # noqa: PLC0415 - an optional dependency
+    import h5py
 
     link = group.get(name, getlink=True)
     if link is None:

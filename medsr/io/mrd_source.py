@@ -85,7 +85,7 @@ class Hdf5Source:
             )
 
     def _group(self, file: Any) -> Any:
-        import h5py  # noqa: PLC0415 - an optional dependency
+        import h5py
 
         found = []
         for name in file:

@@ -157,7 +157,7 @@ def _unpacked(data: bytes) -> NDArray[Any]:
 
 def _limit_memory(path: Path) -> None:
     try:
-        import resource  # noqa: PLC0415 - not on Windows
+        import resource
     except ImportError:
         return
     limit = _SPARE_BYTES + 3 * path.stat().st_size

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 
 from medsr.errors import InputError, OutputError, UsageError
 from medsr.io import mrd_units
+from medsr.io.atomic import Transaction
 from medsr.measurement import KSpace
 
 _NAMESPACE = "http://www.ismrm.org/ISMRMRD"
@@ -23,77 +22,82 @@ _ROWS = 256
 
 
 def write_mrd(
-    path: str | Path,
     scan: KSpace,
+    path: str | Path,
     *,
     noise: NDArray[np.complex64] | None = None,
     units: str = "cycles/FOV",
     state_units: bool = True,
     interleaves: int | None = None,
     field_strength: float = 3.0,
-    overwrite: bool = False,
 ) -> None:
-    """Write a spiral scan: its noise scan, its calibration, its frames.
+    """Write a spiral scan, its noise scan, its calibration, its frames, straight to `path`.
 
-    The file is written beside its place and then renamed, so that no half of it is ever seen. The header's
-    TR is that of one readout: ``scan.tr / scan.readouts``.
+    The header's TR is that of one readout: ``scan.tr / scan.readouts``. Use it within a
+    `medsr.io.atomic.Transaction`; `save_mrd` is the same for a single file.
 
     Parameters
     ----------
-    path : of the .h5 file.
     scan : the raw data.
+    path : of the .h5 file, which is replaced.
     noise : (coils, samples) of a noise scan at the readouts' bandwidth.
     units : of the trajectory in the file, one of `mrd_units.UNITS`.
     state_units : say the units in the header's trajectory description.
     interleaves : how many sample k-space fully, for the header; the largest number in the scan unless given.
     field_strength : in T.
-    overwrite : replace a file that is there.
 
     Raises
     ------
     OutputError
-        if the file exists or cannot be written.
+        if the file cannot be written.
     InputError
         if the scan does not fit the format.
+    UsageError
+        if there are no such units, or a package is missing.
     """
-    path = Path(path)
     if units not in mrd_units.UNITS:
         raise UsageError("no such trajectory units", got=units, rule=f"one of {', '.join(mrd_units.UNITS)}")
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path} exists already", hint="choose another name, or allow overwriting")
     try:
-        import h5py  # noqa: PLC0415 - optional dependencies
-        from ismrmrd.hdf5 import acquisition_dtype  # noqa: PLC0415
+        import h5py
+        from ismrmrd.hdf5 import acquisition_dtype
     except ImportError:
         raise UsageError("raw data need h5py and ismrmrd", hint='pip install "medsr[kspace]"') from None
     blocks = _blocks(scan, noise, units)
     rows = sum(len(b.heads) for b in blocks)
+    header = _xml(scan, interleaves, units if state_units else None, field_strength)
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".partial", dir=path.parent)
-        os.close(handle)
-        partial = Path(name)
-        try:
-            with h5py.File(partial, "w") as file:
-                group = file.create_group("dataset")
-                text = group.create_dataset("xml", shape=(1,), dtype=h5py.special_dtype(vlen=bytes))
-                text[0] = _xml(scan, interleaves, units if state_units else None, field_strength)
-                table = group.create_dataset("data", shape=(rows,), maxshape=(None,), dtype=acquisition_dtype)
-                at = 0
-                for block in blocks:
-                    for low in range(0, len(block.heads), _ROWS):
-                        part = block.rows(low, min(low + _ROWS, len(block.heads)), acquisition_dtype)
-                        part["head"]["scan_counter"] = np.arange(at, at + len(part))
-                        table[at : at + len(part)] = part
-                        at += len(part)
-            with partial.open("rb+") as written:
-                os.fsync(written.fileno())
-            partial.chmod(0o666 & ~_umask())
-            partial.replace(path)
-        except BaseException:
-            partial.unlink(missing_ok=True)
-            raise
+        with h5py.File(path, "w") as file:
+            group = file.create_group("dataset")
+            group.create_dataset("xml", shape=(1,), dtype=h5py.special_dtype(vlen=bytes))[0] = header
+            table = group.create_dataset("data", shape=(rows,), maxshape=(None,), dtype=acquisition_dtype)
+            at = 0
+            for block in blocks:
+                for low in range(0, len(block.heads), _ROWS):
+                    part = block.rows(low, min(low + _ROWS, len(block.heads)), acquisition_dtype)
+                    part["head"]["scan_counter"] = np.arange(at, at + len(part))
+                    table[at : at + len(part)] = part
+                    at += len(part)
     except OSError as e:
         raise OutputError(f"{path}: cannot be written", got=e.strerror or str(e)) from None
+
+
+def save_mrd(
+    scan: KSpace,
+    path: str | Path,
+    *,
+    noise: NDArray[np.complex64] | None = None,
+    interleaves: int | None = None,
+    force: bool = False,
+) -> None:
+    """Write a spiral scan in one step: `path` is whole, or as it was. See `write_mrd`.
+
+    Raises
+    ------
+    OutputError
+        if `path` exists and `force` is not given, or it cannot be written.
+    """
+    with Transaction(force=force) as transaction:
+        write_mrd(scan, transaction.path(path), noise=noise, interleaves=interleaves)
 
 
 class _Block:
@@ -178,7 +182,7 @@ def _frames(part: KSpace, scan: KSpace, units: str) -> _Block:
 
 
 def _heads(n: int, scan: KSpace, samples: int, dims: int) -> NDArray[Any]:
-    from ismrmrd.hdf5 import acquisition_header_dtype  # noqa: PLC0415 - an optional dependency
+    from ismrmrd.hdf5 import acquisition_header_dtype
 
     heads = np.zeros(n, dtype=acquisition_header_dtype)
     heads["version"] = 1
@@ -256,9 +260,3 @@ def _xml(scan: KSpace, interleaves: int | None, units: str | None, field_strengt
 
 def _bit(flag: int) -> np.uint64:
     return np.uint64(1 << (flag - 1))
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -83,7 +83,7 @@ def smooth_maps(
 
     shape : (x, y) of the result, that of `points`.
     """
-    from scipy.ndimage import map_coordinates  # noqa: PLC0415 - slow to import
+    from scipy.ndimage import map_coordinates
 
     nx, ny = shape
     ends = [-(-(n - 1) // coarse) + 1 for n in (nx, ny)]

@@ -14,10 +14,11 @@ _EPS = 1e-4
 
 
 class Encoder:
-    """Samples of one slice: ``y_c(j) = (n/N)² Σ_r x(r) S_c(r) exp((2πi f(r) - R(r)) τ_j) exp(-2πi k_j·r)``.
+    """Samples of one slice: ``y_c(j) = n/N² Σ_r x(r) S_c(r) exp((2πi f(r) - R(r)) τ_j) exp(-2πi k_j·r)``.
 
     x lives on N x N points of the field of view, finer than the n x n of the reconstruction; r = 0 lies at
-    index N // 2. The factor (n/N)² makes the sum one over the reconstruction's voxels. The exponential in τ is
+    index N // 2. The factor (n/N)² makes the sum one over the reconstruction's voxels, and 1/n makes it the
+    orthonormal transform of `medsr.operators.nufft`. The exponential in τ is
     replaced by its best separable approximation ``Σ_l a_l(r) b_l(j)`` of the accuracy asked for, by a singular
     value decomposition (for time segments see Fessler et al., IEEE Trans Signal Process 53:3393, 2005,
     doi 10.1109/TSP.2005.853152).
@@ -42,13 +43,13 @@ class Encoder:
         tolerance: float = 3e-4,
     ) -> None:
         try:
-            import finufft  # noqa: PLC0415 - an optional dependency
+            import finufft
         except ImportError:
             raise UsageError("simulating raw data needs finufft", hint='pip install "medsr[kspace]"') from None
         self.coils, self.size, _ = sensitivities.shape
         self.matrix = matrix
         maps, self.basis = _separated(field, decay, tau, tolerance)
-        scale = (matrix / self.size) ** 2
+        scale = matrix / self.size**2
         # (segments, coils, N, N): the transform of each is weighted by its basis function
         self.maps = (maps[:, None] * (scale * sensitivities)).astype(np.complex64)
         self._plan = finufft.Plan(

@@ -72,7 +72,7 @@ def response(events: Sequence[Event], times: NDArray[np.float64]) -> NDArray[np.
     """
     if not events:
         return np.zeros(len(times))
-    end = max(float(np.max(times)), max(e.onset + e.duration for e in events)) + 32
+    end = max(float(np.max(times)), *(e.onset + e.duration for e in events)) + 32
     grid = np.arange(0, end, _STEP)
     boxcar = np.zeros(len(grid))
     for event in events:
