@@ -12,10 +12,11 @@ from scipy.ndimage import map_coordinates
 from medsr.errors import InputError
 from medsr.volume import Grid, Volume
 
-_CONTRAST = np.array([0.0, 0.10, 0.30, 0.60, 0.90, 1.10])
-"""T1-weighted intensity over its 99th percentile: air, fluid, fluid and grey, grey, white, fat."""
-_DENSITY = np.array([0.0, 0.90, 1.00, 0.86, 0.72, 0.60])
-_T2STAR_MS = np.array([20.0, 60.0, 90.0, 52.0, 45.0, 40.0])
+_CONTRAST = np.array([0.0, 0.10, 0.30, 0.60, 0.90, 1.10, 1.40])
+"""T1-weighted intensity over that of bright white matter: air, fluid, fluid and grey, grey, white, fat twice."""
+_DENSITY = np.array([0.0, 0.90, 1.00, 0.86, 0.72, 0.60, 0.20])
+"""Of what is left at excitation; fat is suppressed."""
+_T2STAR_MS = np.array([20.0, 60.0, 90.0, 52.0, 45.0, 40.0, 40.0])
 SUBPLANES = (-0.375, -0.125, 0.125, 0.375)
 """Of the slice thickness: where the slice is sampled to average across it."""
 THROUGH_PLANE = 1.0
@@ -68,7 +69,7 @@ def plan(
     order = [a for a in range(3) if a != across] + [across]
     axes = direction[:, order]
     data = _still(volume)
-    inside = np.argwhere(data > 0.12 * _bright(data))
+    inside = np.argwhere(data > 0.15 * _bright(data))
     if len(inside) < 100:
         raise InputError(f"{volume.source or 'the image'}: nothing to image", hint="choose an image of a head")
     middle = volume.grid.to_world((inside.min(axis=0) + inside.max(axis=0)) / 2)
@@ -145,7 +146,7 @@ class Head:
         )
 
     def intensity(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The image at world points (..., 3), over its 99th percentile; 0 outside."""
+        """The image at world points (..., 3), over bright white matter; 0 outside."""
         index = points @ self._inverse[:3, :3].T + self._inverse[:3, 3]
         return map_coordinates(self._data, np.moveaxis(index, -1, 0), order=1, mode="constant") / self._bright
 
@@ -162,8 +163,13 @@ def _still(volume: Volume) -> NDArray[np.float32]:
 
 
 def _bright(data: NDArray[np.float32]) -> float:
-    """99th percentile of what is not air."""
-    top = float(data.max())
+    """Intensity of bright white matter: the 97th percentile of the middle of the head, away from the scalp."""
+    top = float(np.percentile(data, 99.9)) or float(data.max())
     if top <= 0:
         return 1.0
-    return float(np.percentile(data[data > 0.05 * top], 99))
+    inside = np.argwhere(data > 0.1 * top)
+    low, high = inside.min(axis=0), inside.max(axis=0) + 1
+    quarter = (high - low) // 4
+    middle = data[tuple(slice(a + q, b - q) for a, b, q in zip(low, high, quarter, strict=True))]
+    middle = middle[middle > 0.1 * top]
+    return float(np.percentile(middle, 97)) if middle.size else top

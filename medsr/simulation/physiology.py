@@ -126,7 +126,7 @@ def off_resonance(points: NDArray[np.float64], centre: NDArray[np.float64], seed
     the air of the sinuses is.
     """
     rng = np.random.default_rng(seed)
-    waves = _Waves(rng, 110.0, 5)(points)
+    waves = _Waves(rng, 220.0, 5)(points)
     away = points - (centre + np.array([0.0, 70.0, -35.0]) + rng.normal(0, 8, 3))
     distance = np.sqrt((away**2).sum(axis=-1) + 18.0**2)
     dipole = (3 * (away[..., 2] / distance) ** 2 - 1) * (30.0 / distance) ** 3
