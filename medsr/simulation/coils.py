@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SEGMENTS = 36
+_BORDER = 3
+"""Points around a coarse grid that is to be splined."""
 _SOFTENING = 10.0
 """Thickness of a conductor in mm: the field stays finite next to it."""
 
@@ -86,13 +88,15 @@ def smooth_maps(
     from scipy.ndimage import map_coordinates
 
     nx, ny = shape
-    ends = [-(-(n - 1) // coarse) + 1 for n in (nx, ny)]
-    i, j = (np.arange(e) * coarse for e in ends)
+    # some more around it, because a spline bends at its ends
+    i, j = (np.arange(-_BORDER, -(-(n - 1) // coarse) + 1 + _BORDER) * coarse for n in (nx, ny))
     # the grid is affine: points beyond it follow from its corner and steps
     corner, dx, dy = points[0, 0], points[1, 0] - points[0, 0], points[0, 1] - points[0, 0]
     sparse = corner + i[:, None, None] * dx + j[None, :, None] * dy
     rough = sensitivities(wires, sparse)
-    where = np.stack(np.meshgrid(np.arange(nx) / coarse, np.arange(ny) / coarse, indexing="ij"))
+    where = np.stack(
+        np.meshgrid(np.arange(nx) / coarse + _BORDER, np.arange(ny) / coarse + _BORDER, indexing="ij")
+    )
     result = np.empty((len(wires), nx, ny), dtype=np.complex64)
     for c in range(len(wires)):
         result[c].real = map_coordinates(rough[c].real, where, order=3, mode="nearest")

@@ -51,7 +51,7 @@ class Encoder:
         maps, self.basis = _separated(field, decay, tau, tolerance)
         scale = matrix / self.size**2
         # (segments, coils, N, N): the transform of each is weighted by its basis function
-        self.maps = (maps[:, None] * (scale * sensitivities)).astype(np.complex64)
+        self.maps = np.ascontiguousarray(maps[:, None] * (scale * sensitivities), dtype=np.complex64)
         self._plan = finufft.Plan(
             2,
             (self.size, self.size),
@@ -98,7 +98,7 @@ def _separated(
     nodes = np.unique(np.linspace(0, len(tau) - 1, 16 * rank).round().astype(int))
     solve = np.linalg.pinv(basis[:, nodes])
     maps = np.exp(rate[:, None] * tau[nodes]) @ solve
-    return maps.T.reshape(rank, *field.shape).astype(np.complex64), basis.astype(np.complex64)
+    return np.ascontiguousarray(maps.T, dtype=np.complex64).reshape(rank, *field.shape), basis.astype(np.complex64)
 
 
 def low_pass(x: NDArray[np.complex64], matrix: int) -> NDArray[np.complex64]:
