@@ -14,10 +14,10 @@ _EPS = 1e-4
 
 
 class Encoder:
-    """Samples of one slice: ``y_c(j) = n/N² Σ_r x(r) S_c(r) exp((2πi f(r) - R(r)) τ_j) exp(-2πi k_j·r)``.
+    """Samples of one slice: ``y_c(j) = n/N² Σ_r x(r) S_c(r) exp(-(2πi f(r) + R(r)) τ_j) exp(-2πi k_j·r)``.
 
     x lives on N x N points of the field of view, finer than the n x n of the reconstruction; r = 0 lies at
-    index N // 2. The factor (n/N)² makes the sum one over the reconstruction's voxels, and 1/n makes it the
+    index N // 2; the sign of f is that of `medsr.operators.offresonance`. The factor (n/N)² makes the sum one over the reconstruction's voxels, and 1/n makes it the
     orthonormal transform of `medsr.operators.nufft`. The exponential in τ is
     replaced by its best separable approximation ``Σ_l a_l(r) b_l(j)`` of the accuracy asked for, by a singular
     value decomposition (for time segments see Fessler et al., IEEE Trans Signal Process 53:3393, 2005,
@@ -82,8 +82,8 @@ class Encoder:
 def _separated(
     field: NDArray[np.float64], decay: NDArray[np.float64], tau: NDArray[np.float64], tolerance: float
 ) -> tuple[NDArray[np.complex64], NDArray[np.complex64]]:
-    """Maps (segments, N, N) and functions (segments, samples) whose products add up to exp((2πi f - R) τ)."""
-    rate = (2j * math.pi * field - decay).ravel()
+    """Maps (segments, N, N) and functions (segments, samples) whose products add up to exp(-(2πi f + R) τ)."""
+    rate = -(2j * math.pi * field + decay).ravel()
     # the spread of rates decides the rank: some hundreds of them, and the extremes, tell it
     some = rate[:: max(1, len(rate) // 400)]
     corners = [

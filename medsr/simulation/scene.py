@@ -88,7 +88,7 @@ class Scene:
         self.field = around.field(points)
         tilt = p.stream("phase", index).normal(0, 1.0, 2) / 100
         background = (points - around.centre) @ (self.where.grid.direction[:, :2] @ tilt)
-        self.phase = np.exp(1j * (2 * math.pi * self.field * p.te + background)).astype(np.complex64)
+        self.phase = np.exp(1j * (background - 2 * math.pi * self.field * p.te)).astype(np.complex64)
         self.encoder = Encoder(maps, self.field, self.plane.decay, leaf.times, p.matrix)
         self.maps = body.maps(points, self.plane.tissue, self.plane.fluid)
         self.active = np.zeros((size, size), dtype=np.float32)

@@ -200,7 +200,7 @@ class _Run:
         for r in range(p.readouts):
             t = f * p.readouts + r
             image = scene.image(self._task[t], self._courses[:, t], self._moves[:, t])
-            turn = np.exp(2j * math.pi * self._shifts[t] * (p.te + self.leaf.times))
+            turn = np.exp(-2j * math.pi * self._shifts[t] * (p.te + self.leaf.times))
             self.data[s, f, :, r] = scene.encoder(image, self._played[t]) * turn
             shown += np.abs(low_pass(image, p.matrix))
         return shown / p.readouts

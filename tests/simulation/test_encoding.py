@@ -27,7 +27,7 @@ def test_it_is_the_sum_written_out():
     y = encoder(x, SPIRAL.k)
     exact = np.empty_like(y)
     for j, (k, t) in enumerate(zip(SPIRAL.k, SPIRAL.times, strict=True)):
-        weight = np.exp((2j * np.pi * field - decay) * t - 2j * np.pi * (r @ k))
+        weight = np.exp(-(2j * np.pi * field + decay) * t - 2j * np.pi * (r @ k))
         exact[:, j] = (maps * x * weight).sum(axis=(1, 2)) * N / SIZE**2
     assert np.linalg.norm(y - exact) < 5e-4 * np.linalg.norm(exact)
     assert 2 <= encoder.segments <= 6
@@ -55,7 +55,7 @@ def test_off_resonance_turns_and_decay_shrinks():
     flat = np.zeros((SIZE, SIZE))
     plain = Encoder(one, flat, flat, SPIRAL.times, N)(x, SPIRAL.k)
     other = Encoder(one, flat + 50, flat + 30, SPIRAL.times, N)(x, SPIRAL.k)
-    expected = plain * np.exp((2j * np.pi * 50 - 30) * SPIRAL.times)
+    expected = plain * np.exp(-(2j * np.pi * 50 + 30) * SPIRAL.times)
     assert np.abs(other - expected).max() < 1e-3 * np.abs(plain).max()
 
 
