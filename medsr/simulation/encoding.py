@@ -17,11 +17,11 @@ class Encoder:
     """Samples of one slice: ``y_c(j) = n/N² Σ_r x(r) S_c(r) exp(-(2πi f(r) + R(r)) τ_j) exp(-2πi k_j·r)``.
 
     x lives on N x N points of the field of view, finer than the n x n of the reconstruction; r = 0 lies at
-    index N // 2; the sign of f is that of `medsr.operators.offresonance`. The factor (n/N)² makes the sum one over the reconstruction's voxels, and 1/n makes it the
-    orthonormal transform of `medsr.operators.nufft`. The exponential in τ is
-    replaced by its best separable approximation ``Σ_l a_l(r) b_l(j)`` of the accuracy asked for, by a singular
-    value decomposition (for time segments see Fessler et al., IEEE Trans Signal Process 53:3393, 2005,
-    doi 10.1109/TSP.2005.853152).
+    index N // 2; the sign of f is that of `medsr.operators.offresonance`. The factor (n/N)² makes the sum one
+    over the reconstruction's voxels, and 1/n makes it the orthonormal transform of `medsr.operators.nufft`. The
+    exponential in τ is replaced by its best separable approximation ``Σ_l a_l(r) b_l(j)`` of the accuracy asked
+    for, by a singular value decomposition (for time segments see Fessler et al., IEEE Trans Signal Process
+    53:3393, 2005, doi 10.1109/TSP.2005.853152).
 
     Parameters
     ----------
