@@ -31,17 +31,22 @@ class SharedMaps:
         self.scaled = maps * self.grid.apodisation().to(maps.device, maps.real.dtype)
         self.conjugate = self.scaled.conj().resolve_conj()
         self.phases = None if segments is None else segments.phases.to(maps)
-        # (samples, segments, 1): samples are rows on the way through the sparse products
-        self.weights = None if segments is None else segments.weights.to(maps).mT.unsqueeze(-1).contiguous()
+        # (samples, 1, segments): samples are rows on the way through the sparse products
+        self.weights = None if segments is None else segments.weights.to(maps).mT.unsqueeze(1).contiguous()
         self._local = threading.local()
 
-    def scratch(self, images: int) -> tuple[Tensor, Tensor]:
-        """Two zeroed grids (images, *size) of this thread; who writes to them writes to the same places again."""
-        held: dict[int, tuple[Tensor, Tensor]] = self._local.__dict__.setdefault("held", {})
+    def scratch(self, coils: slice, owner: object) -> tuple[Tensor, Tensor]:
+        """Two grids of this thread for a chunk of coils (and all segments); outside what `owner` writes, zero."""
+        images = (coils.stop - coils.start) * (1 if self.phases is None else len(self.phases))
+        held: dict[int, tuple[Tensor, Tensor, object]] = self._local.__dict__.setdefault("held", {})
         if images not in held:
             shape = (images, *self.grid.size)
-            held[images] = self.maps.new_zeros(shape), self.maps.new_zeros(shape)
-        return held[images]
+            held[images] = self.maps.new_zeros(shape), self.maps.new_zeros(shape), owner
+        image, spectrum, last = held[images]
+        if last is not owner:  # another trajectory wrote to other points
+            spectrum.zero_()
+            held[images] = image, spectrum, owner
+        return image, spectrum
 
     def chunks(self) -> Iterator[slice]:
         """Runs of coils, of nearly equal size."""
@@ -67,7 +72,6 @@ class DirectSenseGram(LinearOperator):
         self.shared = shared
         k = checked_trajectory(trajectory, shared.shape).to(shared.maps.device)
         self.interpolation: Interpolation = shared.grid.matrices(k, shared.maps.real.dtype)
-        self.touched = self.interpolation.touched
 
     def _forward(self, x: Tensor) -> Tensor:
         checked_complex("DirectSenseGram", x)
@@ -77,48 +81,69 @@ class DirectSenseGram(LinearOperator):
     _adjoint = _forward
 
     def _one(self, x: Tensor) -> Tensor:
-        shared, dims = self.shared, tuple(range(-len(self.in_shape), 0))
-        if shared.phases is not None:
-            x = shared.phases * x
-        total = None
-        for coils in shared.chunks():
-            maps, conjugate = shared.scaled[coils], shared.conjugate[coils]
+        shared = self.shared
+        image = x if shared.phases is None else shared.phases * x
+        return self._gather(self._interpolate(image, coils) for coils in shared.chunks())
+
+    def backproject(self, y: Tensor) -> Tensor:
+        """``Aᴴ y`` of one frame, (coils, samples) to (*shape), on the same grid as the gram."""
+        weights = self.shared.weights
+
+        def columns() -> Iterator[tuple[slice, Tensor]]:
+            for coils in self.shared.chunks():
+                some = y[coils].to(self.shared.maps.dtype).mT.contiguous()
+                if weights is not None:
+                    some = (some.unsqueeze(-1) * weights.conj()).flatten(1)
+                yield coils, torch.view_as_real(some).flatten(1)
+
+        return self._gather(columns())
+
+    def _interpolate(self, x: Tensor, coils: slice) -> tuple[slice, Tensor]:
+        """Coil images of `x` at the samples, (samples, 2 · coils), and back into segments where there are any."""
+        shared = self.shared
+        maps = shared.scaled[coils]
+        image = shared.scratch(coils, self)[0]
+        window = image[(slice(None), *shared.grid.window)]
+        if shared.phases is None:
+            torch.mul(maps, x, out=window)
+        else:
+            torch.mul(maps.unsqueeze(1), x, out=window.unflatten(0, (len(maps), -1)))
+        spectrum = torch.fft.fftn(image, dim=self._dims).flatten(1)
+        # a complex number moves as one real of twice the size: gather has no fast path for complex
+        rows = torch.gather(spectrum.view(self._wide), 1, self._places(len(spectrum))).mT.contiguous()
+        samples = self.interpolation.forward @ rows.view(spectrum.real.dtype)
+        if shared.weights is not None:
+            y = torch.view_as_complex(samples.unflatten(1, (len(maps), -1, 2)))
+            y = (y * shared.weights).sum(-1, keepdim=True) * shared.weights.conj()
+            samples = torch.view_as_real(y).flatten(1)
+        return coils, samples
+
+    def _gather(self, columns: Iterator[tuple[slice, Tensor]]) -> Tensor:
+        """The image of samples (samples, 2 · coils · segments), chunk by chunk of coils."""
+        shared = self.shared
+        shape = self.in_shape if shared.phases is None else shared.phases.shape
+        total = shared.maps.new_zeros(shape)
+        for coils, samples in columns:
+            spectrum = shared.scratch(coils, self)[1]
+            rows = (self.interpolation.adjoint @ samples).view(self._wide)
+            spectrum.flatten(1).view(self._wide).scatter_(1, self._places(len(spectrum)), rows.mT)
+            back = torch.fft.ifftn(spectrum, dim=self._dims, norm="forward")[(slice(None), *shared.grid.window)]
+            conjugate = shared.conjugate[coils]
             if shared.phases is not None:
-                maps, conjugate = maps.unsqueeze(1), conjugate.unsqueeze(1)
-            number = len(maps) * (1 if shared.phases is None else len(shared.phases))
-            image, spectrum = shared.scratch(number)
-            window = image[(slice(None), *shared.grid.window)]
-            torch.mul(maps, x, out=window.unflatten(0, (len(maps), -1)) if shared.phases is not None else window)
-            self._through_samples(torch.fft.fftn(image, dim=dims), spectrum)
-            back = torch.fft.ifftn(spectrum, dim=dims, norm="forward")[(slice(None), *shared.grid.window)]
-            if shared.phases is not None:
-                back = back.unflatten(0, (len(maps), -1))
-            part = (back * conjugate).sum(0)
-            total = part if total is None else total.add_(part)
-        assert total is not None
+                conjugate, back = conjugate.unsqueeze(1), back.unflatten(0, (len(conjugate), -1))
+            total += (back * conjugate).sum(0)
         return total if shared.phases is None else (total * shared.phases.conj()).sum(0)
 
-    def _through_samples(self, spectrum: Tensor, out: Tensor) -> None:
-        """Interpolate `spectrum` (images, *size) at the samples, spread the samples into `out`."""
-        images = len(spectrum)
-        real = spectrum.real.dtype
-        # a complex number moves as one real of twice the size: gather has no fast path for complex
-        wide = torch.float64 if real == torch.float32 else torch.complex128
-        places = self.touched.expand(images, -1)
-        rows = torch.gather(spectrum.flatten(1).view(wide), 1, places).mT.contiguous()
-        samples = self.interpolation.forward @ rows.view(real)
-        if self.shared.weights is not None:
-            samples = _mix(samples, self.shared.weights)
-        rows = (self.interpolation.adjoint @ samples).view(wide)
-        out.flatten(1).view(wide).scatter_(1, places, rows.mT)
+    @property
+    def _wide(self) -> torch.dtype:
+        return torch.float64 if self.shared.maps.dtype == torch.complex64 else torch.complex128
 
+    @property
+    def _dims(self) -> tuple[int, ...]:
+        return tuple(range(-len(self.in_shape), 0))
 
-def _mix(samples: Tensor, weights: Tensor) -> Tensor:
-    """``b_l conj`` of the sum over segments: (M, 2 · coils · segments) to the same."""
-    y = torch.view_as_complex(samples.unflatten(1, (-1, len(weights[0]), 2)))  # (M, coils, segments)
-    b = weights.mT  # (M, 1, segments)
-    y = (y * b).sum(-1, keepdim=True) * b.conj()
-    return torch.view_as_real(y).flatten(1)
+    def _places(self, images: int) -> Tensor:
+        return self.interpolation.touched.expand(images, -1)
 
 
 class ToeplitzSenseGram(LinearOperator):
