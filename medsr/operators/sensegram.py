@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +17,10 @@ from medsr.operators.offresonance import TimeSegments
 from medsr.operators.toeplitz import convolve, toeplitz_spectrum
 
 CHUNK = 16
-"""Coils (times segments) gridded at a time: enough for the sparse products, few enough for the cache."""
+"""Coil images (times segments) in one sparse product: its weights are read once for all of them."""
+
+CACHE = 2**19
+"""Bytes of the grids in one FFT call: these stay in a core's own cache from the FFT to the product after it."""
 
 
 class SharedMaps:
@@ -35,18 +39,14 @@ class SharedMaps:
         self.weights = None if segments is None else segments.weights.to(maps).mT.unsqueeze(1).contiguous()
         self._local = threading.local()
 
-    def scratch(self, coils: slice, owner: object) -> tuple[Tensor, Tensor]:
-        """Two grids of this thread for a chunk of coils (and all segments); outside what `owner` writes, zero."""
+    def scratch(self, coils: slice, owner: DirectSenseGram) -> Scratch:
+        """Work space of this thread for a chunk of coils (and all segments)."""
         images = (coils.stop - coils.start) * (1 if self.phases is None else len(self.phases))
-        held: dict[int, tuple[Tensor, Tensor, object]] = self._local.__dict__.setdefault("held", {})
+        held: dict[int, Scratch] = self._local.__dict__.setdefault("held", {})
         if images not in held:
-            shape = (images, *self.grid.size)
-            held[images] = self.maps.new_zeros(shape), self.maps.new_zeros(shape), owner
-        image, spectrum, last = held[images]
-        if last is not owner:  # another trajectory wrote to other points
-            spectrum.zero_()
-            held[images] = image, spectrum, owner
-        return image, spectrum
+            held[images] = Scratch(images, self.grid, self.maps)
+        held[images].lend(owner)
+        return held[images]
 
     def chunks(self) -> Iterator[slice]:
         """Runs of coils, of nearly equal size."""
@@ -55,6 +55,41 @@ class SharedMaps:
         number = -(-coils * per_coil // max(CHUNK, per_coil))
         for i in range(number):
             yield slice(i * coils // number, (i + 1) * coils // number)
+
+
+class Scratch:
+    """Work space for `images` grids, made once: fresh pages cost as much as the FFTs that fill them.
+
+    The grids themselves exist for a `group` of images at a time.
+    """
+
+    def __init__(self, images: int, grid: Grid, like: Tensor) -> None:
+        # a complex number moves as one real of twice the size: gather has no fast path for complex64
+        self.wide = torch.float64 if like.dtype == torch.complex64 else torch.complex128
+        points = math.prod(grid.size)
+        self.images, self.grid = images, grid
+        self.group = min(images, max(1, CACHE // (points * like.element_size())))
+        # both stay zero outside what is written
+        self.image = like.new_zeros(self.group, *grid.size)
+        self.spectrum = like.new_zeros(self.group, *grid.size)
+        self.window = self.image[(slice(None), *grid.window)]
+        self.product = like.new_zeros(self.group, *grid.shape)
+        self._flat = like.new_zeros(2, images * points).view(self.wide)
+        self._owner: object = None
+
+    def lend(self, owner: DirectSenseGram) -> None:
+        """Make it ready for a gram; another one wrote to other points of the spectrum."""
+        if owner is not self._owner:
+            self.spectrum.zero_()
+            self._owner = owner
+            points = len(owner.interpolation.touched)
+            by_image, by_point = self._flat[:, : self.images * points]
+            self.by_image, self.by_point = by_image.view(self.images, points), by_point.view(points, self.images)
+            self.places = owner.interpolation.touched.expand(self.group, -1)
+
+    def groups(self) -> Iterator[slice]:
+        for first in range(0, self.images, self.group):
+            yield slice(first, min(first + self.group, self.images))
 
 
 class DirectSenseGram(LinearOperator):
@@ -101,49 +136,59 @@ class DirectSenseGram(LinearOperator):
     def _interpolate(self, x: Tensor, coils: slice) -> tuple[slice, Tensor]:
         """Coil images of `x` at the samples, (samples, 2 · coils), and back into segments where there are any."""
         shared = self.shared
+        scratch = shared.scratch(coils, self)
         maps = shared.scaled[coils]
-        image = shared.scratch(coils, self)[0]
-        window = image[(slice(None), *shared.grid.window)]
-        if shared.phases is None:
-            torch.mul(maps, x, out=window)
-        else:
-            torch.mul(maps.unsqueeze(1), x, out=window.unflatten(0, (len(maps), -1)))
-        spectrum = torch.fft.fftn(image, dim=self._dims).flatten(1)
-        # a complex number moves as one real of twice the size: gather has no fast path for complex
-        rows = torch.gather(spectrum.view(self._wide), 1, self._places(len(spectrum))).mT.contiguous()
-        samples = self.interpolation.forward @ rows.view(spectrum.real.dtype)
+        for some in scratch.groups():
+            count = some.stop - some.start
+            self._multiply(maps, x, some, scratch.window[:count])
+            spectrum = torch.fft.fftn(scratch.image[:count], dim=self._dims).flatten(1).view(scratch.wide)
+            torch.gather(spectrum, 1, scratch.places[:count], out=scratch.by_image[some])
+        columns = scratch.by_point.copy_(scratch.by_image.mT).view(maps.real.dtype)
+        samples = self.interpolation.forward @ columns
         if shared.weights is not None:
             y = torch.view_as_complex(samples.unflatten(1, (len(maps), -1, 2)))
             y = (y * shared.weights).sum(-1, keepdim=True) * shared.weights.conj()
             samples = torch.view_as_real(y).flatten(1)
         return coils, samples
 
+    def _multiply(self, maps: Tensor, x: Tensor, some: slice, out: Tensor) -> None:
+        """Coil images: image i is of coil i, or with segments of coil ``i // segments``, segment ``i % segments``."""
+        if self.shared.phases is None:
+            torch.mul(maps[some], x, out=out)
+            return
+        segments = len(self.shared.phases)
+        for i in range(some.start, some.stop):
+            torch.mul(maps[i // segments], x[i % segments], out=out[i - some.start])
+
     def _gather(self, columns: Iterator[tuple[slice, Tensor]]) -> Tensor:
         """The image of samples (samples, 2 · coils · segments), chunk by chunk of coils."""
         shared = self.shared
-        shape = self.in_shape if shared.phases is None else shared.phases.shape
-        total = shared.maps.new_zeros(shape)
+        total = shared.maps.new_zeros(self.in_shape if shared.phases is None else shared.phases.shape)
         for coils, samples in columns:
-            spectrum = shared.scratch(coils, self)[1]
-            rows = (self.interpolation.adjoint @ samples).view(self._wide)
-            spectrum.flatten(1).view(self._wide).scatter_(1, self._places(len(spectrum)), rows.mT)
-            back = torch.fft.ifftn(spectrum, dim=self._dims, norm="forward")[(slice(None), *shared.grid.window)]
+            scratch = shared.scratch(coils, self)
             conjugate = shared.conjugate[coils]
-            if shared.phases is not None:
-                conjugate, back = conjugate.unsqueeze(1), back.unflatten(0, (len(conjugate), -1))
-            total += (back * conjugate).sum(0)
+            rows = scratch.by_point.view(samples.dtype)
+            torch.addmm(rows, self.interpolation.adjoint, samples, beta=0, out=rows)
+            scratch.by_image.copy_(scratch.by_point.mT)
+            for some in scratch.groups():
+                count = some.stop - some.start
+                spectrum = scratch.spectrum[:count]
+                spectrum.flatten(1).view(scratch.wide).scatter_(1, scratch.places[:count], scratch.by_image[some])
+                image = torch.fft.ifftn(spectrum, dim=self._dims, norm="forward")
+                self._accumulate(image[(slice(None), *shared.grid.window)], conjugate, some, total, scratch)
         return total if shared.phases is None else (total * shared.phases.conj()).sum(0)
 
-    @property
-    def _wide(self) -> torch.dtype:
-        return torch.float64 if self.shared.maps.dtype == torch.complex64 else torch.complex128
+    def _accumulate(self, image: Tensor, conjugate: Tensor, some: slice, total: Tensor, scratch: Scratch) -> None:
+        if self.shared.phases is None:
+            total += torch.mul(image, conjugate[some], out=scratch.product[: len(image)]).sum(0)
+            return
+        segments = len(self.shared.phases)
+        for i in range(some.start, some.stop):
+            total[i % segments].addcmul_(image[i - some.start], conjugate[i // segments])
 
     @property
     def _dims(self) -> tuple[int, ...]:
         return tuple(range(-len(self.in_shape), 0))
-
-    def _places(self, images: int) -> Tensor:
-        return self.interpolation.touched.expand(images, -1)
 
 
 class ToeplitzSenseGram(LinearOperator):

@@ -163,15 +163,13 @@ class Bartorch(Tool):
         bartorch.set_num_threads(1)
         self.y, self.s = problem.kspace.to(torch.complex64), problem.maps.to(torch.complex64)
         # bartorch's trajectory is (kx, ky) for images (y, x)
-        k = problem.trajectory.flip(-1).to(torch.float32)
-        self.k = torch.cat([k, torch.zeros_like(k[..., :1])], -1)
+        self.k = problem.trajectory.flip(-1).to(torch.float32)
 
     def solve(self, frame: int, iterations: int) -> np.ndarray:
         from bartorch import linop, optim
 
-        shape = (1, self.p.n, self.p.n)
         A = linop.NoncartesianSense(
-            self.s[:, None], shape, traj=self.k[frame][None], toeplitz=False, coil_batch=0
+            self.s, (self.p.n, self.p.n), traj=self.k[frame][None], toeplitz=False, coil_batch=0
         )
         x = optim.CG(lambda_=self.p.damping, maxiter=iterations)(self.y[frame][:, None], A)
         return x.reshape(self.p.n, self.p.n).numpy()
