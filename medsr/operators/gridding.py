@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -169,6 +170,12 @@ class Interpolation:
     touched: Tensor
     forward: Tensor
     adjoint: Tensor
+
+
+with warnings.catch_warnings():
+    # torch says once a process that CSR is in beta; the products used here are tested against the exact sum
+    warnings.simplefilter("ignore")
+    torch.sparse_csr_tensor(torch.tensor([0, 1]), torch.tensor([0]), torch.ones(1), size=(1, 1))
 
 
 def _csr(starts: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:

@@ -68,7 +68,9 @@ class TimeSegments:
         values, counts = _histogram(chosen.cpu().numpy())
         t = self.times.cpu().numpy()
         if segments is None:
-            fits = (_fit(t, values, counts, count) for count in range(1, MOST_SEGMENTS + 1))
+            # fewer segments than turns between the extreme voxels cannot follow them
+            turns = np.ptp(values.imag) * np.ptp(t) / (2 * math.pi)
+            fits = (_fit(t, values, counts, count) for count in range(1 + int(turns), MOST_SEGMENTS + 1))
             fit = next((f for f in fits if f[2] <= tolerance), None)
             if fit is None:
                 raise InputError(

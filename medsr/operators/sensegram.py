@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterator, Sequence
+from copy import copy
 
 import torch
 from torch import Tensor
@@ -102,11 +103,19 @@ class DirectSenseGram(LinearOperator):
     Its own work, measured against FINUFFT and the FFT alone by `pipelines/benchmarks/sense.py`.
     """
 
-    def __init__(self, trajectory: Tensor, shared: SharedMaps) -> None:
+    def __init__(
+        self, trajectory: Tensor, shared: SharedMaps, interpolation: Interpolation | None = None
+    ) -> None:
         self.in_shape = self.out_shape = shared.shape
-        self.shared = shared
-        k = checked_trajectory(trajectory, shared.shape).to(shared.maps.device)
-        self.interpolation: Interpolation = shared.grid.matrices(k, shared.maps.real.dtype)
+        self.trajectory, self.shared = trajectory, shared
+        if interpolation is None:
+            k = checked_trajectory(trajectory, shared.shape).to(shared.maps.device)
+            interpolation = shared.grid.matrices(k, shared.maps.real.dtype)
+        self.interpolation = interpolation
+
+    def with_maps(self, shared: SharedMaps) -> DirectSenseGram:
+        """The same trajectory seen by other coils on the same grid."""
+        return DirectSenseGram(self.trajectory, shared, self.interpolation)
 
     def _forward(self, x: Tensor) -> Tensor:
         checked_complex("DirectSenseGram", x)
@@ -225,6 +234,12 @@ class ToeplitzSenseGram(LinearOperator):
         return torch.stack([self._one(image) for image in flat]).reshape(x.shape).to(x.dtype)
 
     _adjoint = _forward
+
+    def with_maps(self, maps: Tensor) -> ToeplitzSenseGram:
+        """The same trajectory seen by other coils."""
+        other = copy(self)
+        other.maps = maps
+        return other
 
     def _one(self, x: Tensor) -> Tensor:
         total = torch.zeros_like(x)

@@ -57,9 +57,12 @@ class ToeplitzGram(LinearOperator):
         key = like.dtype, like.device
         if key not in self._spectra:
             weights = self.weights.to(device=like.device, dtype=torch.complex128)
-            self._spectra[key] = toeplitz_spectrum(
+            spectrum = toeplitz_spectrum(
                 self.trajectory.to(like.device), self.in_shape, weights, eps=self.eps, backend=self.backend
-            ).to(like.dtype if self.weights.is_complex() else like.real.dtype)
+            )
+            self._spectra[key] = (
+                spectrum.to(like.dtype) if self.weights.is_complex() else spectrum.real.to(like.real.dtype)
+            )
         return self._spectra[key]
 
     def _forward(self, x: Tensor) -> Tensor:
@@ -81,7 +84,8 @@ def toeplitz_spectrum(
 ) -> Tensor:
     """The transform of ``t[d] = 1/N Σ_m weights[m] exp(2πi k[m]·d / n)``, |d_a| < n_a, on `embedding(shape)`.
 
-    weights : complex, (..., samples). Returns (..., *embedding) of its dtype; real values for real weights.
+    weights : complex, (..., samples). Returns (..., *embedding) of its dtype; its imaginary part is
+    rounding where the weights are real.
     """
     double = tuple(2 * n for n in shape)
     # the same k is twice as many cycles over a field of view twice as wide

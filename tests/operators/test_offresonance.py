@@ -61,7 +61,7 @@ def test_sign_a_positive_field_turns_like_a_positive_gradient():
     k, x = points((n, n), 40) * 0.8, randn(n, n)
     times = torch.full((40,), t, dtype=torch.float64)
     slope = (g * r)[:, None].expand(n, n)
-    shifted = k + torch.tensor([g * n * t, 0.0])
+    shifted = k + torch.tensor([g * n * t, 0.0], dtype=torch.float64)
     fast = OffResonanceNUFFT(NUFFT(k, (n, n), eps=1e-10), TimeSegments(times, slope))
     assert (fast(x) - NUDFT(shifted, (n, n))(x)).abs().max() < 1e-8
 
@@ -86,7 +86,7 @@ def test_adjoint():
 
 def test_masked_voxels_do_not_ask_for_segments():
     wild = field()
-    wild[0, 0] = 3000.0
+    wild[0, 0] = 1200.0
     mask = torch.ones(SHAPE, dtype=torch.bool)
     mask[0, 0] = False
     assert len(TimeSegments(TIMES, wild, mask=mask)) < len(TimeSegments(TIMES, wild)) / 2
