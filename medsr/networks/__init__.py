@@ -136,15 +136,24 @@ NETWORKS: dict[str, Architecture] = {
             "Z. Li, Q. Li, W. Wu et al.; Neurocomputing 398 (2020)",
             DRUDN,
         ),
-        Architecture("dfrn", "Deep fractal residual network", "Zhou et al.; Neurocomputing 398 (2020)", DFRN),
+        Architecture(
+            "dfrn",
+            "Deep fractal residual network for fast and accurate single image super resolution",
+            "Zhou et al.; Neurocomputing 398 (2020)",
+            DFRN,
+        ),
         Architecture(
             "scrsr",
-            "Split-concatenate-residual super-resolution",
+            "SCRSR: an efficient recursive convolutional neural network for fast and accurate image super-resolution",
             "Lin et al.; Neurocomputing 398 (2020)",
             SCRSR,
         ),
         Architecture(
-            "fast2d", "Folded plain convolutions on the coarse grid", "ours", Fast2D, ("compact", "tiny")
+            "fast2d",
+            "Folded plain convolutions on the coarse grid",
+            "ours",
+            Fast2D,
+            configurations=("compact", "tiny"),
         ),
     )
 }

@@ -1,7 +1,8 @@
 """DFRN: deep fractal residual network.
 
-Zhou et al., "Deep fractal residual network", Neurocomputing 398 (2020). Fractals: G. Larsson, M. Maire,
-G. Shakhnarovich, "FractalNet: ultra-deep neural networks without residuals", arXiv:1605.07648.
+Zhou et al., "Deep fractal residual network for fast and accurate single image super resolution", Neurocomputing
+398 (2020). Fractals: G. Larsson, M. Maire, G. Shakhnarovich,
+"FractalNet: ultra-deep neural networks without residuals", arXiv:1605.07648.
 
 The paper's: fractal blocks that learn and combine hierarchical features. Recalled from FractalNet: the expansion
 rule, joining by the mean, and drop-path, of single joins or of all but one column. Ours: the block's input is
@@ -22,9 +23,9 @@ from medsr.networks.receptive import Conv, Layer
 
 
 class Fractal(nn.Module):
-    """``f_1(z) = conv(z)``; ``f_{C+1}(z) = mean(f_C(f_C(z)), conv(z))``, the deep columns first.
+    """``f_1(z) = conv(z)``; ``f_{C+1}(z)`` joins ``f_C(f_C(z))`` and ``conv(z)`` by their mean.
 
-    A join is flat: where a deep part ends in a join itself, its columns and the new one are averaged alike.
+    A join is flat: where the deep part ends in a join itself, its columns and the new one are averaged alike.
 
     Parameters
     ----------
@@ -43,7 +44,7 @@ class Fractal(nn.Module):
         Parameters
         ----------
         drop : probability that an input of a join is left out; one input is always kept.
-        column : where given, only this column runs (1 is the shallowest).
+        column : where given, only this column runs (1 is the deepest).
         """
         branches = self.branches(z, drop, column)
         return torch.stack(_kept(branches, drop)).mean(0)

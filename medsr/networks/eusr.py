@@ -1,9 +1,9 @@
 """4PP-EUSR: the enhanced upscaling network and its multi-pass upscaling.
 
 J.-H. Choi, J.-H. Kim, M. Cheon, J.-S. Lee, "Deep learning-based image super-resolution considering quantitative
-and perceptual quality", Neurocomputing 398 (2020), doi 10.1016/j.neucom.2019.06.103, arXiv:1809.04789; the network:
-J.-H. Kim, J.-S. Lee, "Deep residual network with enhanced upscaling module for super-resolution", CVPR Workshops
-2018. The discriminator and the score predictors are in `eusr_critics`.
+and perceptual quality", Neurocomputing 398 (2020), doi 10.1016/j.neucom.2019.06.103, arXiv:1809.04789; the
+network: J.-H. Kim, J.-S. Lee, "Deep residual network with enhanced upscaling module for super-resolution", CVPR
+Workshops 2018. The discriminator and the score predictors are in `eusr_critics`.
 
 The paper's: the network, its x2, x4 and x8 branches around a shared trunk, and the three passes of x4 (x2 twice;
 x4; x8 and down by 2). Ours: scales along one axis (the number of residual modules of an upscaling step is its
@@ -111,16 +111,15 @@ class EUSR(SliceNetwork):
         for branch in self.ladder:
             self.heads[_key(branch)] = nn.Sequential(*(ResidualBlock(channels, 5) for _ in range(head_blocks)))
             self.up[_key(branch)] = nn.Sequential(*(shared or UpscalingStep(channels, f) for f in steps(branch)))
-            tail = conv3(channels, 1)
+            self.tails[_key(branch)] = conv3(channels, 1)
             if skip:
                 self.skips[_key(branch)] = Interpolate(branch)
-            self.tails[_key(branch)] = tail
         if skip:
             self.start_at_skip()
 
     @classmethod
     def paper(cls, scale: Scale, slices: int = 1) -> Self:
-        """64 channels, 32 shared blocks, two 5 x 5 blocks a head, steps of their own: about 6.3 M for the ladder."""
+        """64 channels, 32 shared blocks, two 5 x 5 blocks a head, no sharing: about 6.3 M."""
         return cls(
             scale,
             slices,
@@ -148,18 +147,19 @@ class EUSR(SliceNetwork):
         )
 
     def start_at_skip(self) -> None:
-        for tail in self.tails.values():
-            nn.init.zeros_(tail.weight)
-            nn.init.zeros_(tail.bias)
+        for parameter in self.tails.parameters():
+            nn.init.zeros_(parameter)
 
     def upscale(self, x: Tensor, branch: Scale) -> Tensor:
         """(B, 1, H, W) through one branch of the ladder."""
-        key = _key(branch)
-        y = self.tails[key](self.up[key](self.trunk(self.heads[key](self.head(x)))))
+        y, key = self._branch(x, branch), _key(branch)
         return y + self.skips[key](x) if key in self.skips else y
 
     def residual(self, x: Tensor) -> Tensor:
-        key = _key(self.scale)
+        return self._branch(x, self.scale)
+
+    def _branch(self, x: Tensor, branch: Scale) -> Tensor:
+        key = _key(branch)
         return self.tails[key](self.up[key](self.trunk(self.heads[key](self.head(x)))))
 
     def passes(self) -> list[Pass]:

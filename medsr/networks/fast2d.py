@@ -22,8 +22,8 @@ from medsr.networks.receptive import Conv, Layer, Shuffle
 class RepConv(nn.Module):
     """A 3 x 3 convolution with its weights spread over branches.
 
-    ``K = K₃ + K₁ δ + K_c * (K_b * K_a) + I δ``: a 3 x 3 branch, a 1 x 1 branch, a 1 x 1, 3 x 3, 1 x 1 sequence with a
-    wider middle, and the identity where the channels agree; a single bias. All are linear and see the same zero
+    ``K = K₃ + K₁ δ + K_c * (K_b * K_a) + I δ``: a 3 x 3 branch, a 1 x 1 branch, a sequence 1 x 1, 3 x 3, 1 x 1
+    with a wider middle, and the identity where the channels agree; a single bias. All are linear and see the same zero
     padding, so their sum is one 3 x 3 kernel; training runs that kernel too, built anew at each step, so
     branches cost next to nothing.
 

@@ -1,7 +1,7 @@
 """SCRSR: split-concatenate-residual super-resolution with two levels of recursion.
 
-Lin et al., "SCRSR: an efficient recursive convolutional neural network for fast and accurate image
-super-resolution", Neurocomputing 398 (2020).
+Lin et al., "SCRSR: an efficient recursive convolutional neural network for fast and accurate
+image super-resolution", Neurocomputing 398 (2020).
 
 The paper's: the split-concatenate-residual block, a downsampling and an upsampling block that cut cost and widen
 the view, recursion at two levels. Ours, nothing more being public: what each of these is made of here, the sizes,
@@ -29,12 +29,12 @@ class SplitConcatBlock(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         half = channels // 2
-        self.half = half
+        self.worked = half
         self.body = nn.Sequential(conv3(half, half), nn.PReLU(), conv3(half, half), nn.PReLU())
         self.mix = nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        kept, worked = x.split(self.half, 1)
+        kept, worked = x.split(self.worked, 1)
         return x + self.mix(torch.cat([kept, self.body(worked)], 1))
 
 

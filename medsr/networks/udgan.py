@@ -4,8 +4,8 @@ Z. Wang, K. Jiang, P. Yi, Z. Han, Z. He, "Ultra-dense GAN for satellite imagery 
 Neurocomputing 398:328-337 (2020).
 
 The paper's: the inside of the residual block is a two-dimensional matrix of units with diagonal connections.
-From the same authors' sibling networks: the unit, the 3 x 3 matrix, six blocks, the ends, the bicubic skip, and the
-losses (`medsr.training.objectives`). Ours: the reading of "row" below, scales along one axis, a single image
+From the same authors' sibling networks: the unit, the 3 x 3 matrix, six blocks, the ends, the bicubic skip, and
+the losses (`medsr.training.objectives`). Ours: the reading of "row" below, scales along one axis, a single image
 channel, the patch discriminator, and the `compact` size.
 """
 
