@@ -1,1 +1,1 @@
-"""Training: recipes as data, one trainer for all networks."""
+"""Training: losses, objectives, loops."""
