@@ -109,7 +109,9 @@ def make(n: int, frames: int) -> Problem:
         largest = float(v[0].norm())
         v = v / v.flatten(1).norm(dim=1)[:, None, None]
     damping = 0.01 * largest
-    solved = conjugate_gradients(operator.gram, operator.adjoint(y), damping=damping, iterations=500, tolerance=1e-9)
+    solved = conjugate_gradients(
+        operator.gram, operator.adjoint(y), damping=damping, iterations=500, tolerance=1e-9
+    )
     return Problem(n, maps, k, y, damping, solved.x)
 
 
@@ -348,7 +350,9 @@ def measure(problem: Problem, tools: list[Tool], frames: int, repeats: int) -> l
                 tool.solve_all(iterations)
                 best[tool.name][slot] = min(best[tool.name][slot], (tool.cpu() - start) / frames * 1e3)
     rows = []
-    print(f"{'':26} {'to 1e-3':>8} {'ms a frame':>11} {'ratio':>6} {'ms an iteration':>16} {'set-up':>7} {'off':>8}")
+    print(
+        f"{'':26} {'to 1e-3':>8} {'ms a frame':>11} {'ratio':>6} {'ms an iteration':>16} {'set-up':>7} {'off':>8}"
+    )
     reference = best[tools[0].name][0]
     for tool in tools:
         iterations, off, reached = found[tool.name]
