@@ -144,7 +144,8 @@ NETWORKS: dict[str, Architecture] = {
         ),
         Architecture(
             "scrsr",
-            "SCRSR: an efficient recursive convolutional neural network for fast and accurate image super-resolution",
+            "SCRSR: an efficient recursive convolutional neural network for fast and accurate image "
+            "super-resolution",
             "Lin et al.; Neurocomputing 398 (2020)",
             SCRSR,
         ),

@@ -18,10 +18,10 @@ def parameters(network: nn.Module) -> int:
 
 
 def macs(network: SliceNetwork, rows: int, columns: int) -> int:
-    """Multiply-accumulates of the convolutions for one image of `rows` x `columns` input pixels.
+    """Multiply-accumulates for one image of `rows` x `columns` input pixels.
 
-    The fixed filters of an interpolation skip count as well; activations and sums do not. Nothing is computed:
-    the shapes are followed on the meta device.
+    Convolutions and matrix products are counted, the fixed filters of an interpolation skip as well; activations
+    and sums are not. Nothing is computed: the shapes are followed on the meta device.
     """
     shadow = copy.deepcopy(network).to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:

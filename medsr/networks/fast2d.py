@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from medsr.networks.base import SliceNetwork
-from medsr.networks.layers import Scale, conv3, depth_to_space
+from medsr.networks.layers import Pointwise, Scale, conv3, depth_to_space
 from medsr.networks.receptive import Conv, Layer, Shuffle
 
 
@@ -23,9 +23,9 @@ class RepConv(nn.Module):
     """A 3 x 3 convolution with its weights spread over branches.
 
     ``K = K₃ + K₁ δ + K_c * (K_b * K_a) + I δ``: a 3 x 3 branch, a 1 x 1 branch, a sequence 1 x 1, 3 x 3, 1 x 1
-    with a wider middle, and the identity where the channels agree; a single bias. All are linear and see the same zero
-    padding, so their sum is one 3 x 3 kernel; training runs that kernel too, built anew at each step, so
-    branches cost next to nothing.
+    with a wider middle, and the identity where the channels agree; a single bias. All are linear and see the
+    same zero padding, so their sum is one 3 x 3 kernel; training runs that kernel too, built anew at each step,
+    so branches cost next to nothing.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ class Fast2D(SliceNetwork):
         super().__init__(scale, slices, skip=True)
         self.head = conv3(slices, channels)
         self.blocks = nn.Sequential(*(FastBlock(channels) for _ in range(blocks)))
-        self.fuse = nn.Conv2d(2 * channels, channels, 1)
+        self.fuse = Pointwise(2 * channels, channels)
         self.tail = conv3(channels, math.prod(scale))
         self._depth = 3 * blocks
         self.start_at_skip()

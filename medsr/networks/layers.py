@@ -22,6 +22,21 @@ def conv3(inputs: int, outputs: int) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, 3, padding=1)
 
 
+class Pointwise(nn.Conv2d):
+    """A 1 x 1 convolution, done as a matrix product.
+
+    oneDNN's 1 x 1 kernels choose how they split the sum over many channels by the number of pixels, so that their
+    last bit depends on the size of a tile; a matrix product's does not, and it is as fast.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = (self.weight[:, :, 0, 0] @ x.flatten(2)).unflatten(2, x.shape[2:])
+        return y if self.bias is None else y + self.bias[:, None, None]
+
+
 def depth_to_space(x: Tensor, factor: Scale) -> Tensor:
     """(B, C a b, H, W) to (B, C, H a, W b): the pixel shuffle, with a factor an axis."""
     (a, b), (batch, depth, height, width) = factor, x.shape

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from medsr.networks.base import SliceNetwork
-from medsr.networks.layers import Scale, conv3, depth_to_space, steps
+from medsr.networks.layers import Pointwise, Scale, conv3, depth_to_space, steps
 from medsr.networks.receptive import Conv, Layer, Shuffle
 
 
@@ -29,7 +29,7 @@ class DualLinkUnit(nn.Module):
         super().__init__()
         self.growth = growth
         self.body = nn.Sequential(
-            nn.Conv2d(channels, 4 * growth, 1), nn.ReLU(), nn.Conv2d(4 * growth, 2 * growth, 3, padding=1)
+            Pointwise(channels, 4 * growth), nn.ReLU(), nn.Conv2d(4 * growth, 2 * growth, 3, padding=1)
         )
 
     def forward(self, state: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ class MixedDenseBlock(nn.Module):
     def __init__(self, channels: int, growth: int, units: int) -> None:
         super().__init__()
         self.units = nn.Sequential(*(DualLinkUnit(channels + i * growth, growth) for i in range(units)))
-        self.fuse = nn.Conv2d(channels + units * growth, channels, 1)
+        self.fuse = Pointwise(channels + units * growth, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.fuse(self.units(x))
@@ -65,7 +65,7 @@ class MDCN(SliceNetwork):
         self.factor = steps(scale)[0]
         self._depth = blocks * units
         self.head = conv3(1, channels)
-        self.frames = nn.Conv2d(slices * channels, channels, 1) if slices > 1 else None
+        self.frames = Pointwise(slices * channels, channels) if slices > 1 else None
         self.trunk = nn.Sequential(
             *(MixedDenseBlock(channels, growth, units) for _ in range(blocks)), conv3(channels, channels)
         )

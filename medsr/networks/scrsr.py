@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from medsr.networks.base import SliceNetwork
-from medsr.networks.layers import Scale, ShuffleUp, conv3, shuffle_chain
+from medsr.networks.layers import Pointwise, Scale, ShuffleUp, conv3, shuffle_chain
 from medsr.networks.receptive import Conv, Deconv, Layer
 
 STRIDE = 2
@@ -31,7 +31,7 @@ class SplitConcatBlock(nn.Module):
         half = channels // 2
         self.worked = half
         self.body = nn.Sequential(conv3(half, half), nn.PReLU(), conv3(half, half), nn.PReLU())
-        self.mix = nn.Conv2d(channels, channels, 1)
+        self.mix = Pointwise(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         kept, worked = x.split(self.worked, 1)
@@ -57,7 +57,7 @@ class SCRSR(SliceNetwork):
         self.head = nn.Sequential(conv3(slices, channels), nn.PReLU())
         self.down = nn.Sequential(nn.Conv2d(channels, width, 4, STRIDE, 1), nn.PReLU())
         self.block = SplitConcatBlock(width)
-        self.mix = nn.Sequential(nn.Conv2d(width, width, 1), nn.PReLU())
+        self.mix = nn.Sequential(Pointwise(width, width), nn.PReLU())
         self.lift = nn.Sequential(nn.ConvTranspose2d(width, channels, 4, STRIDE, 1), nn.PReLU())
         self.up = ShuffleUp(channels, scale, nn.PReLU)
         self.tail = conv3(channels, 1)

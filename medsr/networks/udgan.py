@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from medsr.networks.base import SliceNetwork
-from medsr.networks.layers import Scale, ShuffleUp, conv3, shuffle_chain
+from medsr.networks.layers import Pointwise, Scale, ShuffleUp, conv3, shuffle_chain
 from medsr.networks.receptive import Conv, Layer
 
 
@@ -32,7 +32,7 @@ class MatrixBlock(nn.Module):
     def __init__(self, channels: int, rows: int = 3, columns: int = 3) -> None:
         super().__init__()
         grid = [[conv3(channels, channels) for _ in range(rows)] for _ in range(columns)]
-        mix = [[nn.Conv2d((rows + 1) * channels, channels, 1) for _ in range(rows)] for _ in range(columns)]
+        mix = [[Pointwise((rows + 1) * channels, channels) for _ in range(rows)] for _ in range(columns)]
         self.units = nn.ModuleList(nn.ModuleList(column) for column in grid)
         self.mixers = nn.ModuleList(nn.ModuleList(column) for column in mix)
         self.fuse = conv3(rows * channels, channels)

@@ -77,7 +77,7 @@ def _relative(high: Tensor, low: Tensor) -> Tensor:
 
 
 def earth_mover(distribution: Tensor, target: Tensor) -> Tensor:
-    """``mean √(mean_k (CDF - CDF*)²)`` of (B, 10) distributions of scores (r = 2), after NIMA, arXiv:1709.05424."""
+    """``mean √(mean_k (CDF - CDF*)²)`` of (B, 10) distributions of scores; r = 2 of NIMA, arXiv:1709.05424."""
     gap = distribution.cumsum(1) - target.cumsum(1)
     return torch.sqrt((gap**2).mean(1) + 1e-12).mean()
 

@@ -1,7 +1,7 @@
 """What each 2D system minimises: the generator's terms and, where one learns beside it, the critic's loss.
 
-An objective is asked twice a step: `generator` for the weighted terms of the network, `critic` for what is minimised
-over `critic_parameters`. Weights named as a paper's are the paper's; the others are ours.
+An objective is asked twice a step: `generator` for the weighted terms of the network, `critic` for what is
+minimised over `critic_parameters`. Weights named as a paper's are the paper's; the others are ours.
 """
 
 from __future__ import annotations
