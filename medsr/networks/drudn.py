@@ -5,7 +5,7 @@ Neurocomputing 398 (2020).
 
 The paper's: everything in `paper`. Ours: scales along one axis, for which kernels follow the same rule
 (kernel = scale + 4, padding 2, so 5 along an axis that keeps its pixels), scales beyond x4 by that rule, one image
-channel; `compact` is narrower, recurs less and adds an interpolation skip.
+channel, the initial weights; `compact` is narrower, recurs less and adds an interpolation skip.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from medsr.networks.base import SliceNetwork
-from medsr.networks.layers import Scale, conv3
+from medsr.networks.layers import Scale, conv3, damp, keep_variance
 from medsr.networks.receptive import Conv, Deconv, Layer
 
 PAIRS = 3
@@ -44,6 +44,8 @@ class DRUDN(SliceNetwork):
         self.fuse = nn.Sequential(conv3(channels, channels), nn.PReLU())
         self.up = nn.Sequential(_up(channels, scale), nn.PReLU())
         self.tail = conv3(channels, 1)
+        keep_variance(self, slope=0.25)
+        damp(layers[-2], 0.5)
         if skip:
             self.start_at_skip()
 

@@ -72,6 +72,28 @@ def keys(distance: Tensor) -> Tensor:
     return torch.where(d <= 1, near, torch.where(d < 2, far, torch.zeros_like(d)))
 
 
+def damp(conv: nn.Module, factor: float) -> None:
+    """Scales the initial weights of the last convolution of a branch, so that sums of branches stay small."""
+    with torch.no_grad():
+        conv.get_parameter("weight").mul_(factor)
+
+
+def keep_variance(module: nn.Module, slope: float) -> None:
+    """Initial weights with which a long chain of convolutions, with no skips inside, neither fades nor blows up.
+
+    He et al., arXiv:1502.01852, for (leaky or parametric) ReLUs of `slope`; an output of a transposed convolution
+    of stride s is the sum of ``kernel / s`` taps along an axis, not of all.
+    """
+    for conv in module.modules():
+        if isinstance(conv, (nn.Conv2d, nn.ConvTranspose2d)):
+            taps = conv.in_channels * math.prod(conv.kernel_size)
+            if isinstance(conv, nn.ConvTranspose2d):
+                taps //= math.prod(conv.stride)
+            nn.init.normal_(conv.weight, std=math.sqrt(2 / ((1 + slope**2) * taps)))
+            if conv.bias is not None:
+                nn.init.zeros_(conv.bias)
+
+
 class Interpolate(nn.Module):
     """Cubic interpolation of an image (B, 1, H, W) to `scale` times as many pixels, outer edges shared.
 

@@ -1,8 +1,8 @@
 """A 2D network through a volume: slice by slice, in batches and tiles, in one plane or in two.
 
-Tiles take the network's halo around them and are cropped. On the CPU each batch runs on one thread, several side by
-side: how torch shares a convolution among threads can change its last bit. So neither tiles nor batches nor threads
-change the result.
+Tiles take the network's halo around them and are cropped. On the CPU each batch runs on one thread, several side
+by side: how torch shares a convolution among threads can change its last bit. So neither tiles nor batches nor
+threads change the result.
 """
 
 from __future__ import annotations

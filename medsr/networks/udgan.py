@@ -6,7 +6,7 @@ Neurocomputing 398:328-337 (2020).
 The paper's: the inside of the residual block is a two-dimensional matrix of units with diagonal connections.
 From the same authors' sibling networks: the unit, the 3 x 3 matrix, six blocks, the ends, the bicubic skip, and
 the losses (`medsr.training.objectives`). Ours: the reading of "row" below, scales along one axis, a single image
-channel, the patch discriminator, and the `compact` size.
+channel, the initial weights, the patch discriminator, and the `compact` size.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from medsr.networks.base import SliceNetwork
-from medsr.networks.layers import Pointwise, Scale, ShuffleUp, conv3, shuffle_chain
+from medsr.networks.layers import Pointwise, Scale, ShuffleUp, conv3, damp, keep_variance, shuffle_chain
 from medsr.networks.receptive import Conv, Layer
 
 
@@ -69,6 +69,9 @@ class UDGAN(SliceNetwork):
         self.blocks = nn.Sequential(*(MatrixBlock(channels) for _ in range(blocks)))
         self.up = ShuffleUp(channels, scale, lambda: nn.LeakyReLU(0.2))
         self.tail = conv3(channels, 1)
+        keep_variance(self, slope=0.2)
+        for block in self.blocks:
+            damp(block.get_submodule("fuse"), 0.1)
         self.start_at_skip()
 
     @classmethod
