@@ -18,7 +18,6 @@ from torch import Tensor
 
 from medsr.errors import UsageError
 from medsr.networks.base import SliceNetwork
-from medsr.networks.layers import Scale
 
 Progress = Callable[[float, str], None]
 
@@ -114,9 +113,10 @@ def superresolve_slices(
     Raises
     ------
     UsageError
-        if `plane` is not two of the three axes, or `batch`, `tile` or `workers` is not positive.
+        if `plane` is not two of the three axes, `batch`, `tile` or `workers` is not positive, or the
+        network is in training mode.
     """
-    _check(volume, plane, batch, tile, workers)
+    _check(network, volume, plane, (batch, tile, workers))
     stack = 3 - plane[0] - plane[1]
     device = next(network.parameters()).device
     images = torch.from_numpy(np.ascontiguousarray(volume.transpose(stack, *plane), dtype=np.float32))
@@ -195,10 +195,17 @@ def _neighbours(group: Sequence[int], taken: int, slices: int) -> Tensor:
     return (torch.tensor(list(group))[:, None] + offsets).clamp(0, slices - 1)
 
 
-def _check(volume: NDArray[np.float32], plane: Scale, batch: int, tile: int | None, workers: int | None) -> None:
+def _check(
+    network: SliceNetwork,
+    volume: NDArray[np.float32],
+    plane: tuple[int, int],
+    sizes: Sequence[int | None],
+) -> None:
+    if network.training:
+        raise UsageError("the network is in training mode", hint="call eval() on it first")
     if volume.ndim != 3 or len(set(plane)) != 2 or not set(plane) <= {0, 1, 2}:
         raise UsageError(
             "a plane is two of the three axes of a volume", got=f"axes {plane} of shape {volume.shape}"
         )
-    if min(n for n in (batch, tile, workers) if n is not None) < 1:
-        raise UsageError("batch, tile and workers are positive", got=f"{batch}, {tile}, {workers}"[:60])
+    if min(n for n in sizes if n is not None) < 1:
+        raise UsageError("batch, tile and workers are positive", got=tuple(sizes))

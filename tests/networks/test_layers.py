@@ -36,7 +36,7 @@ def test_depth_to_space_along_one_axis():
 )
 def test_steps(scale, expected):
     assert steps(scale) == expected
-    assert math.prod(a for a, _ in expected), math.prod(b for _, b in expected) == scale
+    assert (math.prod(a for a, _ in expected), math.prod(b for _, b in expected)) == scale
 
 
 def test_keys_is_a_partition_of_unity_that_keeps_ramps_and_parabolas():

@@ -110,6 +110,8 @@ def test_wrong_use_is_named():
         superresolve_slices(network, volume, (0, 1), batch=0)
     with pytest.raises(UsageError, match="tile"):
         superresolve_slices(network, volume, (0, 1), tile=0)
+    with pytest.raises(UsageError, match="training"):
+        superresolve_slices(network.train(), volume, (0, 1))
     with pytest.raises(UsageError, match="through-plane"):
         superresolve_through_plane(network, volume, 2)
     through = NETWORKS["fast2d"].build((2, 1), "tiny", inference=True)
