@@ -11,7 +11,7 @@ def patch_discriminator(channels: int = 32, layers: int = 3) -> nn.Module:
     Instance instead of batch norm, so that true and made images are judged by the same function whatever else
     is in the batch. After Isola et al., arXiv:1611.07004.
     """
-    from monai.networks.nets import PatchDiscriminator  # noqa: PLC0415 - MONAI takes seconds to import
+    from monai.networks.nets import PatchDiscriminator  # MONAI takes seconds to import
 
     return PatchDiscriminator(
         spatial_dims=2, channels=channels, in_channels=1, num_layers_d=layers, norm="INSTANCE"

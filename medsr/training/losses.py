@@ -52,7 +52,7 @@ class AdversarialLoss(nn.Module):
         self.kind = kind
         self.patch: nn.Module | None = None
         if kind != "relativistic":
-            from monai.losses import PatchAdversarialLoss  # noqa: PLC0415 - MONAI takes seconds to import
+            from monai.losses import PatchAdversarialLoss  # MONAI takes seconds to import
 
             self.patch = PatchAdversarialLoss(criterion=kind, no_activation_leastsq=True)
 

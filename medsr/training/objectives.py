@@ -68,7 +68,7 @@ class Objective(nn.Module, abc.ABC):
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
         """The network's terms; gradients reach the network alone."""
 
-    def critic(self, batch: Batch, made: Tensor) -> Tensor | None:  # noqa: ARG002 - for those that have one
+    def critic(self, batch: Batch, made: Tensor) -> Tensor | None:
         """The loss of what learns beside the generator, None where nothing does."""
         return None
 

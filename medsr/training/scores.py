@@ -34,7 +34,7 @@ def subjective_target(image: Tensor, reference: Tensor, index: Literal["gmsd", "
     if index == "gmsd":
         quality = 1 - gmsd(image, reference) / GMSD_WORST
     else:
-        from monai.losses import SSIMLoss  # noqa: PLC0415 - MONAI takes seconds to import
+        from monai.losses import SSIMLoss  # MONAI takes seconds to import
 
         quality = 1 - SSIMLoss(spatial_dims=2, reduction="none")(image, reference).flatten(1).mean(1)
     return score_distribution(1 + (SCORES - 1) * quality.clamp(0, 1))
