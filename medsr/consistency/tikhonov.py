@@ -253,5 +253,9 @@ def _checked(kspace: Tensor, trajectories: Tensor, maps: Tensor, how: Tikhonov) 
         )
     known = how.preconditioner in get_args(Preconditioner)
     if not (how.damping > 0 and how.iterations >= 0 and how.tolerance >= 0 and known):
-        raise UsageError("no such Tikhonov solve", got=how, rule="λ > 0, iterations >= 0, tolerance >= 0, a known preconditioner")
+        raise UsageError(
+            "no such Tikhonov solve",
+            got=how,
+            rule="λ > 0, iterations >= 0, tolerance >= 0, a known preconditioner",
+        )
     return frames

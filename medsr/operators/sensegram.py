@@ -103,9 +103,7 @@ class DirectSenseGram(LinearOperator):
     Its own work, measured against FINUFFT and the FFT alone by `pipelines/benchmarks/sense.py`.
     """
 
-    def __init__(
-        self, trajectory: Tensor, shared: SharedMaps, interpolation: Interpolation | None = None
-    ) -> None:
+    def __init__(self, trajectory: Tensor, shared: SharedMaps, interpolation: Interpolation | None = None) -> None:
         self.in_shape = self.out_shape = shared.shape
         self.trajectory, self.shared = trajectory, shared
         if interpolation is None:

@@ -57,13 +57,14 @@ def train(
     rng = np.random.default_rng((recipe.seed, step))
     cases = [load_cases(data, s.files, s) for s in recipe.source]
     trials = _trials([c for s in recipe.source for c in load_cases(data, s.val, s)])
-    batches = patches(recipe.source, cases, rng)
+    batches = patches(recipe.source, cases, rng, lambda: recipe.hardness(step))
     start, losses = time.monotonic(), []
     while step < recipe.steps and time.monotonic() - start < most_seconds:
         for group in optimizer.param_groups:
             group["lr"] = _rate(recipe, step)
         batch, spacings, axes = next(batches)
-        draws = [draw(rng, x.shape, s, a, **recipe.odds) for x, s, a in zip(batch, spacings, axes, strict=True)]
+        odds = {**recipe.odds, "hardness": recipe.hardness(step)}
+        draws = [draw(rng, x.shape, s, a, **odds) for x, s, a in zip(batch, spacings, axes, strict=True)]
         loss = _loss(network, batch, draws, rng, recipe.margin)
         optimizer.zero_grad()
         loss.backward()

@@ -84,8 +84,9 @@ def draw(
     """A random acquisition that refines some of `axes` (those along which the patch is truly resolved).
 
     odds : `through` (one axis only), `clean` (no noise), `most_noise`, `wrong` (a width that is not the true
-        one), `greatest` (ratio).
+        one), `greatest` (ratio); `hardness` in [0, 1] scales the odds of noise and of wrong widths.
     """
+    hardness = odds.get("hardness", 1.0)
     through = odds.get("through", 0.5)
     greatest = odds.get("greatest", 6.0)
     if rng.random() < through:
@@ -97,7 +98,7 @@ def draw(
         ratio = {a: float(rng.uniform(1.2, min(greatest, 4.0))) for a in axes}
     shared: Kind = rng.choice(KINDS, p=KIND_ODDS)
     factor = float(rng.choice([1.0, rng.uniform(0.6, 1.3)], p=[0.6, 0.4]))
-    error = float(rng.uniform(0.8, 1.25)) if rng.random() < odds.get("wrong", 0.15) else 1.0
+    error = float(rng.uniform(0.8, 1.25)) if rng.random() < hardness * odds.get("wrong", 0.15) else 1.0
     true: list[PointSpread | None] = []
     assumed: list[PointSpread | None] = []
     samples, between, offset = [], [], []

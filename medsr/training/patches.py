@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,12 +81,16 @@ def _reduce(
 
 
 def patches(
-    sources: Sequence[Source], cases: Sequence[Sequence[Case]], rng: np.random.Generator
+    sources: Sequence[Source],
+    cases: Sequence[Sequence[Case]],
+    rng: np.random.Generator,
+    hardness: Callable[[], float] = lambda: 1.0,
 ) -> Iterator[tuple[list[NDArray[np.float32]], list[tuple[float, ...]], list[tuple[int, ...]]]]:
     """Endless batches of (patches, spacings, axes that are truly resolved), all of one shape a batch.
 
     Axes are permuted and flipped at random, and the contrast, the brightness over the field of view and the
-    scale vary, so that a network learns edges rather than one scanner's T1w.
+    scale vary, so that a network learns edges rather than one scanner's T1w; `hardness` scales how often the
+    contrast does.
     """
     augment = _transforms(int(rng.integers(2**31)))
     weights = np.array([s.weight for s in sources]) / sum(s.weight for s in sources)
@@ -103,7 +107,8 @@ def patches(
             if (patch > 0.1).mean() < 0.15:
                 continue
             image = np.asarray(augment({"image": patch[None]})["image"][0], dtype=np.float32)
-            image = random_contrast(image, rng)
+            if rng.random() < hardness():
+                image = random_contrast(image, rng)
             flips = tuple(slice(None, None, int(s)) for s in rng.choice([1, -1], 3))
             batch.append(np.ascontiguousarray(image.transpose(turn)[flips]))
             spacings.append(tuple(case.spacing[a] for a in turn))

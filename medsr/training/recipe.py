@@ -29,6 +29,13 @@ class Recipe:
     save_every: int = 100
     validate_every: int = 250
     odds: dict[str, float] = field(default_factory=dict)
+    easy: tuple[int, int] = (0, 0)
+    """Steps without noise, wrong point spreads and changed contrasts; then steps over which they come in."""
+
+    def hardness(self, step: int) -> float:
+        """From 0 (only clean scans, rightly described) to 1 (the odds as they stand)."""
+        alone, rising = self.easy
+        return 1.0 if step >= alone + rising else max(0.0, (step - alone) / rising if rising else 0.0)
 
 
 def load_recipe(name: str) -> Recipe:
@@ -48,6 +55,8 @@ def load_recipe(name: str) -> Recipe:
     try:
         table = tomllib.loads(text)
         sources = tuple(_source(s) for s in table.pop("source"))
+        if "easy" in table:
+            table["easy"] = tuple(table["easy"])
         return Recipe(**table, source=sources)
     except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
         raise InputError(f"{name}: not a recipe", got=str(error), hint="compare with a shipped one") from None
