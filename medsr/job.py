@@ -6,6 +6,7 @@ Each field carries its help, its parser and its place in its metadata; nothing e
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
@@ -13,7 +14,11 @@ from typing import Any
 from medsr.errors import UsageError
 
 PSF_KINDS = ("gaussian", "boxcar", "rf", "kspace")
-UNITS = {"": 1, "b": 1, "kib": 2**10, "mib": 2**20, "gib": 2**30, "kb": 10**3, "mb": 10**6, "gb": 10**9}
+NEGATIVE = ("keep", "clip")
+BINARY = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+DECIMAL = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+UNITS = {"": 1, "b": 1, **BINARY, **{f"{k}ib": v for k, v in BINARY.items()}, **DECIMAL}
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -37,10 +42,7 @@ def _option(default: Any, help: str, **more: Any) -> Any:
 
 def parse_spacing(text: str) -> tuple[float, ...]:
     """``1`` or ``0.9,0.9,1``, in mm."""
-    try:
-        values = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        values = ()
+    values = tuple(parse_float(part) for part in text.split(","))
     if len(values) not in (1, 3) or not all(math.isfinite(v) and v > 0 for v in values):
         raise UsageError("--spacing is not a voxel size", got=repr(text), hint="give mm, e.g. 1 or 0.9,0.9,1")
     return values * 3 if len(values) == 1 else values
@@ -49,8 +51,8 @@ def parse_spacing(text: str) -> tuple[float, ...]:
 def parse_psf(text: str) -> dict[str, str]:
     """``gaussian`` or ``x=kspace,y=kspace,z=boxcar``."""
     spreads: dict[str, str] = {}
-    for part in text.split(","):
-        axis, equals, kind = part.strip().partition("=")
+    for part in text.lower().split(","):
+        axis, equals, kind = (word.strip() for word in part.partition("="))
         if not equals:
             axis, kind = "*", axis
         if axis not in ("*", "x", "y", "z") or kind not in PSF_KINDS or axis in spreads:
@@ -83,28 +85,37 @@ def parse_bytes(text: str) -> int:
     """``4GiB``, ``500MB``, ``2000000000``."""
     digits = text.strip().rstrip("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
     unit = text.strip()[len(digits) :].lower()
-    try:
-        value = float(digits)
-    except ValueError:
-        value = math.nan
-    if unit not in UNITS or not math.isfinite(value) or value <= 0:
-        raise UsageError("--max-mem is not an amount of memory", got=repr(text), hint="e.g. 4GiB or 500MB")
-    return int(value * UNITS[unit])
+    value = parse_float(digits) * UNITS.get(unit, math.nan)
+    if not math.isfinite(value) or value < 1:
+        raise UsageError("--max-mem is not an amount of memory", got=repr(text), hint="e.g. 4GiB, 4G or 500MB")
+    return int(value)
 
 
 def parse_device(text: str) -> str:
     """``auto``, ``cpu``, ``cuda``, ``cuda:1``, ``mps``."""
     name, _, index = text.partition(":")
-    if name not in ("auto", "cpu", "cuda", "mps") or (index and not (name == "cuda" and index.isdigit())):
+    numbered = name == "cuda" and index.isascii() and index.isdigit() and len(index) < 4
+    if name not in ("auto", "cpu", "cuda", "mps") or (":" in text and not numbered):
         raise UsageError("--device is not one", got=repr(text), hint="choose auto, cpu, cuda, cuda:N or mps")
     return text
 
 
+def parse_float(text: str) -> float:
+    """The number that `text` is; NaN where it is none (Python's own "1_0" and "infinity" are none here)."""
+    return float(text) if NUMBER.fullmatch(text.strip()) else math.nan
+
+
+def parse_count(flag: str, text: str, least: int = 0, most: int = 2**31 - 1) -> int:
+    """A whole number from `least` to `most`."""
+    if not (text.isascii() and text.isdigit() and len(text) < 12 and least <= int(text) <= most):
+        raise UsageError(
+            f"{flag} is not a whole number that makes sense", got=repr(text), hint=f"give {least} to {most}"
+        )
+    return int(text)
+
+
 def _number(flag: str, text: str, what: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = parse_float(text)
     if not math.isfinite(value) or value < 0:
         raise UsageError(f"{flag} is not a number that makes sense", got=repr(text), hint=f"give {what}")
     return value
@@ -112,9 +123,7 @@ def _number(flag: str, text: str, what: str) -> float:
 
 def parse_threads(text: str) -> int:
     """A number of threads, 1 or more."""
-    if not text.isdigit() or not 1 <= int(text) <= 1024:
-        raise UsageError("--threads is not a number of threads", got=repr(text), hint="give 1 or more")
-    return int(text)
+    return parse_count("--threads", text, 1, 1024)
 
 
 @dataclass(frozen=True)
@@ -122,28 +131,41 @@ class Job:
     """What `medsr reconstruct` was asked to do."""
 
     inputs: tuple[str, ...] = _option(
-        (), "scans: NIfTI, NRRD or MHA files, or folders of them", metavar="INPUT", parse=str
+        (),
+        "scans: NIfTI (.nii, .nii.gz, .hdr/.img), NRRD or MetaImage files, or folders of them "
+        "(sub-folders and earlier results are left out)",
+        metavar="INPUT",
+        group="files",
     )
     output: str | None = _option(
         None,
-        "a file (one input) or a folder; default: <input>_desc-sr.nii.gz beside the input",
+        "a file (one input; .nii.gz, .nii, .nrrd or .mha) or a folder, made if missing; "
+        "default: <input>_desc-sr.nii.gz beside the input",
         metavar="OUT",
         flags=("-o",),
+        group="files",
     )
-    method: str = _option("spline", "how to reconstruct; `medsr models` lists them", metavar="NAME")
+    method: str = _option(
+        "spline",
+        "how to reconstruct; `medsr models` lists what there is; default: spline",
+        metavar="NAME",
+        group="what is wanted",
+    )
     spacing: tuple[float, ...] | None = _option(
         None,
         "target voxel size in mm, e.g. 1 or 0.9,0.9,1; default: thick slices go to the in-plane spacing, "
         "a near-isotropic scan to half its spacing",
         metavar="MM",
         parse=parse_spacing,
+        group="what is wanted",
     )
     slice_thickness: float | None = _option(
         None,
-        "full width at half maximum of the slice profile; default: the header's, else the spacing between slices",
+        "slice thickness in mm (full width at half maximum of the slice profile); default: the sidecar's, else "
+        "the spacing between slices",
         metavar="MM",
         parse=parse_length,
-        group="acquisition",
+        group="how the scan was made",
     )
     psf: Mapping[str, str] | None = _option(
         None,
@@ -151,38 +173,59 @@ class Job:
         "default: gaussian across slices, kspace elsewhere",
         metavar="KIND",
         parse=parse_psf,
-        group="acquisition",
+        group="how the scan was made",
     )
     noise: float | None = _option(
         None,
-        "standard deviation of the noise in the image's units, 0, or auto (default): estimated",
+        "standard deviation of the noise in the image's units; 0: the result explains the scan exactly; "
+        "auto (default): estimated from the scan",
         metavar="SIGMA",
         parse=parse_noise,
-        group="acquisition",
+        group="how the scan was made",
     )
     negative: str = _option(
         "keep",
-        "values below zero where the scan has none: keep them (the result then explains the data exactly) "
-        "or clip them to zero",
-        choices=("keep", "clip"),
-        group="output",
+        "values below zero where the scan has none: keep them (default; clipping them makes the result explain "
+        "the scan less well) or clip them to zero",
+        choices=NEGATIVE,
+        group="what is written",
     )
-    force: bool = _option(False, "overwrite outputs that exist", group="output")
-    skip_existing: bool = _option(False, "leave inputs alone whose output exists", group="output")
-    no_report: bool = _option(False, "write no HTML report", group="output")
+    force: bool = _option(False, "replace outputs that exist", group="what is written")
+    skip_existing: bool = _option(
+        False,
+        "pass over inputs whose result exists, and finish what an interrupted run has left",
+        group="what is written",
+    )
+    no_report: bool = _option(False, "write no HTML report", group="what is written")
     device: str = _option(
-        "auto", "auto, cpu, cuda, cuda:N or mps", metavar="DEVICE", parse=parse_device, group="resources"
+        "auto",
+        "auto (default: a CUDA device if there is one, else the CPU), cpu, cuda, cuda:N or mps",
+        metavar="DEVICE",
+        parse=parse_device,
+        group="resources",
     )
     max_mem: int | None = _option(
-        None, "refuse work that would need more, e.g. 4GiB", metavar="SIZE", parse=parse_bytes, group="resources"
+        None,
+        "refuse a scan that needs more memory, e.g. 4GiB; default: more than the machine has free",
+        metavar="SIZE",
+        parse=parse_bytes,
+        group="resources",
     )
     threads: int | None = _option(
-        None, "CPU threads; default: all cores", metavar="N", parse=parse_threads, group="resources"
+        None,
+        "CPU threads; default: all cores; the result is the same",
+        metavar="N",
+        parse=parse_threads,
+        group="resources",
     )
 
     def __post_init__(self) -> None:
         if self.force and self.skip_existing:
             raise UsageError("--force and --skip-existing contradict each other", hint="choose one")
+        if self.output == "" or "" in self.inputs:
+            raise UsageError("the name of an input or of the output is empty", hint="name a file or a folder")
+        if any("\0" in name for name in (*self.inputs, self.output or "")):
+            raise UsageError("the name of an input or of the output cannot be one", rule="no name has a zero byte")
 
     def described(self) -> dict[str, Any]:
         """The options that differ from their defaults, for the sidecar."""

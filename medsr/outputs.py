@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Sequence
+import math
+import os
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medsr._version import VERSION
-from medsr.errors import InputError, OutputError
+from medsr.errors import InputError, OutputError, UsageError
 from medsr.io import WRITTEN_SUFFIXES, companions, open_volume, stem, write_volume
-from medsr.io.atomic import Transaction
-from medsr.io.names import image_suffix
+from medsr.io.atomic import Transaction, check_target
+from medsr.io.names import data_halves, header_halves, image_suffix, is_data_half, is_file, is_folder
 from medsr.models.card import card
 from medsr.result import Result
 from medsr.volume import Grid, Volume
@@ -40,29 +44,89 @@ class Outputs:
     def map_suffix(self) -> str:
         return image_suffix(self.image)
 
+    def files(self, source: Path, *, uncertainty: bool, report: bool) -> list[Path]:
+        """What a result of the scan `source` consists of, the image first."""
+        endings = [f"_residual{self.map_suffix}", ".json"]
+        endings += [f"_uncertainty{self.map_suffix}"] * uncertainty + [".html"] * report
+        return [self.image, *map(self.beside, endings + [table.suffix for table in companions(source)])]
+
+
+UTF8: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
+"""Names of files need not be text; what is none is escaped as JSON does."""
+
+FILE_SUFFIX = re.compile(r"\.[a-zA-Z][a-zA-Z0-9]{1,4}")
+"""What `-o` is not taken for a folder with, unless it ends in a slash or is one."""
+
 
 def name_outputs(source: Path, output: str | None, several: bool) -> Outputs:
     """Outputs for the scan `source`: `output` is a file, a folder, or None for beside the scan.
 
+    A folder is one that exists, or a name that ends in a slash or has no suffix as files have.
+
     Raises
     ------
-    OutputError
+    UsageError
         if one file is named for several inputs, or a file that cannot be written.
     """
     name = f"{stem(source)}_desc-sr.nii.gz"
     if output is None:
         return Outputs(source.with_name(name))
-    suffix = image_suffix(output)
-    if not suffix or Path(output).is_dir():
+    suffix = image_suffix(output) or (Path(output).suffix if FILE_SUFFIX.fullmatch(Path(output).suffix) else "")
+    if not suffix or output.endswith(("/", os.sep)) or is_folder(output):
         return Outputs(Path(output) / name)
-    if several:
-        raise OutputError(f"{output}: one file for several inputs", hint="name a folder with -o")
-    if suffix not in WRITTEN_SUFFIXES:
-        raise OutputError(
+    if suffix not in WRITTEN_SUFFIXES or not stem(output):
+        raise UsageError(
             f"{output}: no image is written under this name",
             rule=f"the suffix is one of {', '.join(WRITTEN_SUFFIXES)}",
+            hint="end the name with a slash if a folder is meant",
         )
+    if several:
+        raise UsageError(f"{output}: one file for several inputs", hint="name a folder with -o")
     return Outputs(Path(output))
+
+
+def source_files(source: Path) -> list[Path]:
+    """The files that belong to the image `source`: itself, its other half, its sidecar, its tables."""
+    halves = header_halves(source) if is_data_half(source) else data_halves(source)
+    paired = image_suffix(source) in (".hdr", ".hdr.gz", ".img", ".img.gz")
+    beside = source.with_name(stem(source) + ".json")
+    return [source, *(halves if paired else ()), beside, *companions(source)]
+
+
+def protect(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuses to write over an input, whatever `--force` says.
+
+    Raises
+    ------
+    OutputError
+        if a target is one of the files of an input, by whatever name.
+    """
+    known = {os.path.realpath(file) for source in inputs for file in source_files(source)}
+    for target in targets:
+        if os.path.realpath(target) in known:
+            raise OutputError(
+                f"{target}: this is a file of an input, which is never written over",
+                hint="name another output with -o",
+            )
+
+
+def check_outputs(files: Sequence[Path], *, force: bool) -> None:
+    """Refuses, before any work, what could not be written after it.
+
+    Raises
+    ------
+    OutputError
+        if a file exists and `force` is not given, or the folder cannot be written.
+    """
+    for path in files:
+        check_target(path, force=force)
+    with contextlib.suppress(_Enough), Transaction(force=force) as transaction:
+        transaction.path(files[0])
+        raise _Enough
+
+
+class _Enough(Exception):  # noqa: N818 - takes back what was tried
+    pass
 
 
 def save(
@@ -90,30 +154,51 @@ def save(
             written.append(path)
             return transaction.path(path, expect)
 
-        write_volume(result.volume, target(outputs.image), description=f"medsr {VERSION} {result.method}")
-        write_volume(result.residual, target(outputs.beside(f"_residual{outputs.map_suffix}")))
+        def write(volume: Volume, path: Path) -> None:
+            description = f"medsr {VERSION} {result.method}"
+            write_volume(volume, target(path, _expected_bytes(volume, path)), description=description)
+
+        write(result.volume, outputs.image)
+        write(result.residual, outputs.beside(f"_residual{outputs.map_suffix}"))
         if result.uncertainty is not None:
-            write_volume(result.uncertainty, target(outputs.beside(f"_uncertainty{outputs.map_suffix}")))
+            write(result.uncertainty, outputs.beside(f"_uncertainty{outputs.map_suffix}"))
         for table in companions(source):
             target(outputs.beside(table.suffix)).write_bytes(table.read_bytes())
         text = json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
-        target(outputs.beside(".json")).write_text(text, encoding="utf-8")
+        target(outputs.beside(".json")).write_text(text, **UTF8)
         if report:
             from medsr.report.html import render
 
-            target(outputs.beside(".html")).write_text(render(result, provenance), encoding="utf-8")
+            target(outputs.beside(".html")).write_text(render(result, provenance), **UTF8)
+        for path in outputs.files(source, uncertainty=True, report=True):
+            if path not in written:  # of an earlier result, which `force` replaces
+                transaction.discard(path)
     return written
 
 
-def save_scan(scan: Volume, output: str, *, force: bool) -> list[Path]:
-    """Writes a simulated scan and the sidecar that says how it was made. Returns their paths.
+def _expected_bytes(volume: Volume, path: Path) -> int:
+    """Of the file that `volume` is written to; where it is compressed, what it takes at the very least."""
+    raw = 4 * math.prod(volume.data.shape)
+    return raw if image_suffix(path) == ".nii" else raw // 8
+
+
+def save_scan(scan: Volume, output: str, *, truth: Path, force: bool) -> list[Path]:
+    """Writes a scan simulated from the image at `truth`, and its sidecar. Returns their paths.
 
     Raises
     ------
+    UsageError
+        if `output` is a folder, or no image is written under its name.
     OutputError
         if one exists and `force` is not given, or cannot be written.
     """
     outputs = name_outputs(Path(output), output, several=False)
+    if outputs.image != Path(output):
+        raise UsageError(
+            f"{output}: this is the name of a folder", hint="name the file to write, e.g. scan.nii.gz"
+        )
+    sidecar = outputs.beside(".json")
+    protect([outputs.image, sidecar], [truth])
     facts = scan.facts
     bids = {
         "SliceThickness": facts.slice_thickness,
@@ -124,7 +209,6 @@ def save_scan(scan: Volume, output: str, *, force: bool) -> list[Path]:
         "EchoTime": facts.te,
         "Description": f"Simulated by medsr {VERSION}",
     }
-    sidecar = outputs.beside(".json")
     with Transaction(force=force) as transaction:
         write_volume(scan, transaction.path(outputs.image), description=f"medsr {VERSION} simulated")
         text = json.dumps({k: v for k, v in bids.items() if v is not None}, indent=2) + "\n"
@@ -149,7 +233,7 @@ def save_report(image: Path, scan: Path | None, output: Path | None, *, force: b
     data, provenance = _read_back(image, scan)
     target = output or Outputs(image).beside(".html")
     with Transaction(force=force) as transaction:
-        transaction.path(target).write_text(render(data, provenance), encoding="utf-8")
+        transaction.path(target).write_text(render(data, provenance), **UTF8)
     return target
 
 
@@ -170,11 +254,12 @@ def _read_back(image: Path, scan: Path | None) -> tuple[ReportData, dict[str, An
     outputs = Outputs(image)
     provenance = _read_sidecar(outputs.beside(".json"))
     result = open_volume(image)
-    source = scan or image.with_name(str(provenance["medsr"]["input"]["name"]))
-    if not source.exists():
+    # a name, whatever the sidecar makes of it: no path that leads elsewhere
+    source = scan or image.with_name(re.split(r"[\\/]", str(provenance["medsr"]["input"]["name"]))[-1] or "scan")
+    if not is_file(source):
         raise InputError(f"{source}: the scan is not there", hint="say where it is with --scan")
     maps = {
-        name: open_volume(path) if path.exists() else None
+        name: open_volume(path, allow_constant=True) if is_file(path) else None
         for name in ("residual", "uncertainty")
         for path in [outputs.beside(f"_{name}{outputs.map_suffix}")]
     }
@@ -185,7 +270,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
         provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         provenance["medsr"]["input"]["name"]  # KeyError: some other JSON
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path}: no sidecar of a result of medsr", got=type(error).__name__, hint="name the image, not a map"
         ) from None

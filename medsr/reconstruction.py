@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medsr import memory
 from medsr.acquisition.slices import SliceAcquisition, plan_acquisition
 from medsr.errors import UsageError
-from medsr.io import open_volume
-from medsr.job import Job, parse_psf, parse_spacing
+from medsr.io import open_header
+from medsr.io.image import ImageHeader
+from medsr.job import NEGATIVE, Job, parse_device, parse_length, parse_noise, parse_psf, parse_spacing
 from medsr.methods.base import Progress, no_progress
 from medsr.methods.registry import load_method
 from medsr.models.card import Card, card
@@ -28,11 +30,12 @@ def reconstruct(
     *,
     method: str = Job.method,
     slice_thickness: float | None = None,
-    psf: str | dict[str, str] | None = None,
+    psf: str | Mapping[str, str] | None = None,
     noise: float | None = None,
     negative: str = "keep",
     device: str = "auto",
     max_mem: int | None = None,
+    threads: int | None = None,
     progress: Progress = no_progress,
 ) -> Result:
     """Reconstructs one scan; nothing is written.
@@ -48,7 +51,8 @@ def reconstruct(
     noise : standard deviation in the image's units; 0 for none; None to estimate it.
     negative : "keep" or "clip" values below zero, where the scan has none.
     device : "auto", "cpu", "cuda", "cuda:1", "mps".
-    max_mem : bytes; work that needs more is refused.
+    max_mem : bytes; work that needs more is refused before the scan is read. Default: what the machine has left.
+    threads : of the CPU; the result is the same for any number. Default: torch's.
     progress : called with (fraction, stage).
 
     Returns
@@ -59,20 +63,25 @@ def reconstruct(
     ------
     InputError, GeometryError, UsageError, MemoryLimitError, WeightsError
     """
+    chosen = card(method)
+    options: dict[str, Any] = {
+        "spacing": None if spacing is None else parse_spacing(_words(spacing)),
+        "slice_thickness": None if slice_thickness is None else parse_length(str(slice_thickness)),
+        "psf": None if psf is None else parse_psf(_words(psf)),
+    }
+    sigma = None if noise is None else parse_noise(str(noise))
+    where = parse_device(device)
+    if negative not in NEGATIVE:
+        raise UsageError("--negative is not one", got=repr(negative), hint=f"choose {' or '.join(NEGATIVE)}")
     timings: dict[str, float] = {}
     with _timed(timings, "read"):
-        volume = scan if isinstance(scan, Volume) else open_volume(scan)
-    chosen = card(method)
-    aim = parse_spacing(str(spacing)) if isinstance(spacing, int | float) else spacing
-    spread = parse_psf(psf) if isinstance(psf, str) else psf
+        header = scan if isinstance(scan, Volume) else open_header(scan)
+        foresee(header, chosen, max_mem=max_mem, **options)
+        volume = header if isinstance(header, Volume) else header.load()
     with _timed(timings, "plan"):
-        acquisition = plan_acquisition(
-            volume, spacing=aim, slice_thickness=slice_thickness, psf=spread, noise=noise
-        )
-    needed = memory.need(acquisition.measured.shape, acquisition.fine.shape, volume.frames, chosen.memory)
-    memory.check(needed, max_mem, f"a result of {acquisition.fine.describe()}")
-    with _timed(timings, "reconstruct"):
-        arrays = _frames(volume, acquisition, method, negative, device, progress)
+        acquisition = plan_acquisition(volume, noise=sigma, **options)
+    with _timed(timings, "reconstruct"), _threads(threads):
+        arrays = _frames(volume, acquisition, method, negative, where, progress)
     image, residual, uncertainty = arrays
     figures = _figures(volume, image, residual, acquisition)
     return Result(
@@ -90,6 +99,40 @@ def reconstruct(
         flags=tuple([Flag("warning", note) for note in volume.notes] + _domain(chosen, acquisition))
         + _promises(chosen, figures),
         timings=timings,
+    )
+
+
+def foresee(scan: Volume | ImageHeader, chosen: Card, *, max_mem: int | None = None, **options: Any) -> None:
+    """Refuses, by the header alone, what the method of the card `chosen` could not do.
+
+    `options` are those of `plan_acquisition`.
+
+    Raises
+    ------
+    UsageError
+        where the options do not fit the scan.
+    MemoryLimitError
+        if it needs more than `max_mem`, or than the machine has left.
+    """
+    plan = plan_acquisition(blank(scan), noise=0.0, **options)
+    memory.check(need(plan, scan.frames or 1, chosen), max_mem, f"a result of {plan.fine.describe()}")
+
+
+def blank(scan: Volume | ImageHeader) -> Volume:
+    """A volume like `scan` that takes no memory, all zero: enough to plan with."""
+    shape = scan.grid.shape if scan.frames in (1, None) else (scan.frames or 1, *scan.grid.shape)
+    return Volume(np.broadcast_to(np.float32(0), shape), scan.grid, scan.facts)
+
+
+def need(plan: SliceAcquisition, frames: int, chosen: Card) -> int:
+    """Bytes that the reconstruction of `frames` scans needs at its peak, by the method of the card `chosen`."""
+    return memory.need(
+        plan.measured.shape,
+        plan.fine.shape,
+        plan.target.shape,
+        frames,
+        chosen.memory,
+        uncertainty=chosen.uncertainty is not None,
     )
 
 
@@ -123,15 +166,19 @@ def _frames(
 
 
 def _figures(volume: Volume, image: Any, residual: Any, acquisition: SliceAcquisition) -> dict[str, float]:
-    norm = float(np.linalg.norm(residual.astype(np.float64)))
-    data = float(np.linalg.norm(volume.data.astype(np.float64)))
+    norm, data = _norm(residual), _norm(volume.data)
     figures = {
         "residual_over_data": norm / data if data else 0.0,
-        "negative_voxels": int(np.count_nonzero(image < 0)) if volume.data.min() >= 0 else 0,
+        "negative_voxels": sum(int(np.count_nonzero(x < 0)) for x in image) if volume.data.min() >= 0 else 0,
     }
     if acquisition.noise > 0:
         figures["residual_over_noise"] = norm / (acquisition.noise * residual.size**0.5)
     return figures
+
+
+def _norm(values: NDArray[np.float32]) -> float:
+    """Euclidean norm, in double precision, a slab at a time."""
+    return float(np.sqrt(sum(np.sum(np.square(slab, dtype=np.float64)) for slab in values)))
 
 
 def _promises(chosen: Card, figures: dict[str, float]) -> tuple[Flag, ...]:
@@ -173,6 +220,29 @@ def _device(asked: str) -> str:
     if asked == "mps" and not torch.backends.mps.is_available():
         raise UsageError("--device mps is not there", hint="use --device cpu")
     return asked
+
+
+def _words(value: float | str | Sequence[float] | Mapping[str, str]) -> str:
+    """An option from Python as the command line would have it."""
+    if isinstance(value, Mapping):
+        return ",".join(f"{axis}={kind}" for axis, kind in value.items())
+    return value if isinstance(value, str) else ",".join(map(str, np.atleast_1d(value).tolist()))
+
+
+@contextmanager
+def _threads(number: int | None) -> Iterator[None]:
+    """Holds torch to a number of threads."""
+    if number is None:
+        yield
+        return
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -7,11 +7,27 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from medsr.errors import Cancelled, InputError, MedsrError, PromiseMissedError, SomeFailedError
+from medsr.errors import (
+    Cancelled,
+    InputError,
+    MedsrError,
+    MemoryLimitError,
+    PromiseMissedError,
+    SomeFailedError,
+    UsageError,
+    one_line,
+)
 from medsr.io import list_images
+from medsr.io.names import is_file, is_folder
 from medsr.job import Job
-from medsr.outputs import Outputs, name_outputs, save
+from medsr.models.card import card
+from medsr.outputs import Outputs, check_outputs, name_outputs, protect, save
 from medsr.result import Result
+
+RESULT = "_desc-sr"
+"""In the names of results, which are not taken for scans when a folder is searched."""
+
+LESS = "choose a coarser --spacing, or see that nothing else takes the memory"
 
 
 class Listener(Protocol):
@@ -34,28 +50,29 @@ class Outcome:
 
 
 def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
-    """Reconstructs every input of `job`.
+    """Reconstructs every input of `job`; one that fails does not stop the others.
 
     Raises
     ------
     MedsrError
-        of the one input that failed; SomeFailedError if some of several did; PromiseMissedError if all were
+        of the one input that failed; SomeFailedError if one of several did; PromiseMissedError if all were
         written and a promise of the method's card was missed.
     """
-    if job.threads:
-        import torch
-
-        torch.set_num_threads(job.threads)
+    card(job.method)  # an unknown one is nobody's fault but the command's
     sources = find_inputs(job.inputs)
     outputs = [name_outputs(s, job.output, len(sources) > 1) for s in sources]
-    _refuse_collisions(sources, outputs)
-    outcomes = [
-        _one(job, source, target, listener, (number, len(sources)), command)
-        for number, (source, target) in enumerate(zip(sources, outputs, strict=True))
-    ]
-    failed = [o for o in outcomes if o.error]
-    if failed and len(outcomes) == 1 and failed[0].error:
-        raise failed[0].error
+    files = [o.files(s, uncertainty=True, report=True) for s, o in zip(sources, outputs, strict=True)]
+    _refuse_collisions(sources, files)
+    protect([path for group in files for path in group], sources)
+    outcomes = []
+    for number, (source, target) in enumerate(zip(sources, outputs, strict=True)):
+        outcome = _one(job, source, target, listener, (number, len(sources)), command)
+        if outcome.error:
+            listener.failed(source, outcome.error)
+        outcomes.append(outcome)
+    failed = [o.error for o in outcomes if o.error]
+    if failed and len(outcomes) == 1:
+        raise failed[0]
     if failed:
         raise SomeFailedError(f"{len(failed)} of {len(outcomes)} inputs failed", hint="see the lines above")
     missed = [o.source.name for o in outcomes if o.missed]
@@ -67,82 +84,124 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
 
 
 def find_inputs(inputs: Sequence[str]) -> list[Path]:
-    """The images named, and those in the folders named.
-
-    Raises
-    ------
-    InputError
-        if there is no such file, or a folder holds no image.
-    """
+    """The images named, and those in the folders named; a folder without any stands for itself, and will fail."""
     sources: list[Path] = []
     for name in inputs:
         path = Path(name)
-        if not path.is_dir():
-            sources.append(path)
-            continue
-        found = [p for p in list_images(path) if "_desc-sr" not in p.name]
-        if not found:
-            raise InputError(f"{path}: no image in this folder", rule="NIfTI, NRRD or MetaImage files")
-        sources += found
+        sources += (_images_in(path) or [path]) if is_folder(path) else [path]
     return sources
+
+
+def _images_in(folder: Path) -> list[Path]:
+    try:
+        return [p for p in list_images(folder) if RESULT not in p.name]
+    except OSError:  # it will fail when it is opened
+        return []
 
 
 def _one(
     job: Job, source: Path, outputs: Outputs, listener: Listener, place: tuple[int, int], command: Sequence[str]
 ) -> Outcome:
-    from medsr.io.atomic import check_target
-    from medsr.reconstruction import reconstruct
-
-    if job.skip_existing and outputs.image.exists():
+    number, total = place
+    if job.skip_existing and is_file(outputs.image):
         listener.skipped(source, outputs)
         return Outcome(source)
-    number, total = place
     listener.started(source, number, total)
     try:
-        check_target(outputs.image, force=job.force)
-        result = reconstruct(
-            source,
-            job.spacing,
-            method=job.method,
-            slice_thickness=job.slice_thickness,
-            psf=dict(job.psf) if job.psf else None,
-            noise=job.noise,
-            negative=job.negative,
-            device=job.device,
-            max_mem=job.max_mem,
-            progress=lambda f, stage: listener.progress((number + 0.9 * f) / total, stage),
-        )
-        listener.progress((number + 0.9) / total, "writing")
-        written = save(
-            result,
-            outputs,
-            source,
-            options=job.described(),
-            command=command,
-            force=job.force,
-            report=not job.no_report,
-        )
+        result = _reconstruct(job, source, outputs, listener, place, command)
     except Cancelled:
         raise
     except MedsrError as error:
-        named = (
-            error
-            if source.name in str(error)
-            else type(error)(f"{source}: {error.what}", got=error.got, rule=error.rule, hint=error.hint)
-        )
-        listener.failed(source, named)
-        return Outcome(source, error=named)
-    listener.done(source, result, written)
+        return Outcome(source, error=_named(error, source))
+    except MemoryError as error:
+        return Outcome(source, error=_of(error, MemoryLimitError(f"{source}: out of memory", hint=LESS)))
+    except Exception as error:
+        what = f"{source}: unexpected {type(error).__name__}: {error}"
+        return Outcome(source, error=_of(error, MedsrError(what, hint="run it again with --debug and report it")))
     return Outcome(source, missed=not result.kept_its_promises)
 
 
-def _refuse_collisions(sources: Sequence[Path], outputs: Sequence[Outputs]) -> None:
+def _reconstruct(
+    job: Job, source: Path, outputs: Outputs, listener: Listener, place: tuple[int, int], command: Sequence[str]
+) -> Result:
+    from medsr.reconstruction import reconstruct
+
+    number, total = place
+    if is_folder(source):
+        refuse_folder(source)
+    # the image comes last: where it is missing, the rest is what an interrupted run has left
+    force = job.force or job.skip_existing
+    chosen = card(job.method)
+    check_outputs(
+        outputs.files(source, uncertainty=chosen.uncertainty is not None, report=not job.no_report), force=force
+    )
+    listener.progress(number / total, "reading")
+    result = reconstruct(
+        source,
+        job.spacing,
+        method=job.method,
+        slice_thickness=job.slice_thickness,
+        psf=job.psf,
+        noise=job.noise,
+        negative=job.negative,
+        device=job.device,
+        max_mem=job.max_mem,
+        threads=job.threads,
+        progress=lambda f, stage: listener.progress((number + 0.9 * f) / total, stage),
+    )
+    listener.progress((number + 0.9) / total, "writing")
+    written = save(
+        result,
+        outputs,
+        source,
+        options=job.described(),
+        command=command,
+        force=force,
+        report=not job.no_report,
+    )
+    listener.done(source, result, written)
+    return result
+
+
+def refuse_folder(folder: Path) -> None:
+    """Says why nothing was found in a folder.
+
+    Raises
+    ------
+    InputError
+        always.
+    """
+    try:
+        list_images(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: the folder cannot be read", got=error.strerror) from None
+    raise InputError(
+        f"{folder}: no image in this folder",
+        rule="NIfTI, NRRD or MetaImage files that are no results of medsr",
+        hint="sub-folders are not searched: name them",
+    )
+
+
+def _named(error: MedsrError, source: Path) -> MedsrError:
+    """The same error, with the name of the file if it has none."""
+    if source.name in str(error) or one_line(source.name) in str(error):
+        return error
+    return _of(error, type(error)(f"{source}: {error.what}", got=error.got, rule=error.rule, hint=error.hint))
+
+
+def _of(cause: BaseException, error: MedsrError) -> MedsrError:
+    error.__cause__ = cause  # for --debug
+    return error
+
+
+def _refuse_collisions(sources: Sequence[Path], files: Sequence[Sequence[Path]]) -> None:
     seen: dict[Path, Path] = {}
-    for source, target in zip(sources, outputs, strict=True):
-        if target.image in seen:
-            raise InputError(
-                f"{source} and {seen[target.image]} would have the same output",
-                got=str(target.image),
-                hint="run them apart, or into different folders",
-            )
-        seen[target.image] = source
+    for source, group in zip(sources, files, strict=True):
+        for path in group:
+            if path in seen:
+                raise UsageError(
+                    f"{source} and {seen[path]} would have the same output",
+                    got=str(path),
+                    hint="run them apart, or into different folders",
+                )
+        seen.update(dict.fromkeys(group, source))

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from medsr.acquisition.noise import estimate_noise
 from medsr.errors import UsageError
 from medsr.operators.pointspread import PointSpread
-from medsr.operators.resolution import Resolution
 from medsr.volume import Grid, Volume
+
+if TYPE_CHECKING:
+    from medsr.operators.resolution import Resolution
 
 AXES = "xyz"
 MAX_RATIO = 12.0
@@ -44,6 +47,8 @@ class SliceAcquisition:
     @cached_property
     def operator(self) -> Resolution:
         """`A`, from the fine grid to the measured one."""
+        from medsr.operators.resolution import Resolution  # torch: a plan does without
+
         return Resolution(self.fine.shape, self.fine.spacing, self.measured.shape, self.measured.spacing, self.psf)
 
     @cached_property
@@ -51,6 +56,8 @@ class SliceAcquisition:
         """From the fine grid to a coarser target: truncated Fourier space; None where they are the same."""
         if self.target is self.fine:
             return None
+        from medsr.operators.resolution import Resolution
+
         psf = [
             PointSpread("kspace", t) if t > f * (1 + SAME) else None
             for f, t in zip(self.fine.spacing, self.target.spacing, strict=True)

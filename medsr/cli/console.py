@@ -6,9 +6,11 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from medsr.cli.streams import complain, say, tell
 from medsr.errors import MedsrError, one_line
+from medsr.models.card import card
 from medsr.outputs import Outputs
 from medsr.result import Result
 
@@ -18,64 +20,91 @@ class Console:
 
     Parameters
     ----------
-    quiet : say nothing but errors. verbose : say also what was assumed of every axis and how long it took.
+    quiet : say nothing but errors. verbose : say also what came with the header and how long it took.
+    debug : show where errors come from.
     """
 
-    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
-        self.quiet, self.verbose = quiet, verbose
+    def __init__(self, quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
+        self.quiet, self.verbose, self.debug = quiet, verbose, debug
         self._bar: Any = None
         self._task: Any = None
+        self._label = ""
+        self._told: MedsrError | None = None
+
+    def started(self, source: Path, number: int, total: int) -> None:
+        self._label = one_line(source.name) + (f" ({number + 1} of {total})" if total > 1 else "")
+        if self.quiet or not sys.stderr.isatty():
+            return
+        from rich.console import Console as Rich
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+        # stdout stays as it is: what is said there may go to a file while the bar is on the terminal
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),  # a file may be called [red]
+            BarColumn(),
+            TaskProgressColumn(),
+            console=Rich(stderr=True, no_color="NO_COLOR" in os.environ or None),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task(self._label, total=1.0, completed=number / total)
+        self._bar.start()
 
     def progress(self, fraction: float, stage: str) -> None:
         if self._bar is not None:
-            self._bar.update(self._task, completed=fraction, description=stage)
-
-    def started(self, source: Path, number: int, total: int) -> None:
-        if self.quiet or self._bar is not None or not sys.stderr.isatty():
-            return
-        from rich.console import Console as Rich
-        from rich.progress import Progress
-
-        rich = Rich(stderr=True, no_color="NO_COLOR" in os.environ)
-        self._bar = Progress(console=rich, transient=True)
-        self._task = self._bar.add_task("reading", total=1.0)
-        self._bar.start()
+            self._bar.update(self._task, completed=fraction, description=f"{self._label}: {stage}")
 
     def close(self) -> None:
         """Takes the bar away."""
         if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+            bar, self._bar = self._bar, None
+            bar.stop()
 
     def done(self, source: Path, result: Result, written: list[Path]) -> None:
+        self.close()
         if self.quiet:
             return
         before, after = result.measured.grid.describe(), result.volume.grid.describe()
-        lines = [f"{source.name}: {before} -> {after}, method {result.method}"]
-        lines += [f"  {text}" for text in result.acquisition["assumptions"]]
-        lines.append(f"  {residual_line(result)}")
-        lines += [f"  {flag.level.upper()}: {flag.text}" for flag in result.flags]
+        frames = f", {result.volume.frames} frames" if result.volume.frames > 1 else ""
+        say(f"{source.name}: {before} -> {after}{frames}, method {result.method}")
+        for text in result.acquisition["assumptions"]:
+            say(f"  {text}")
+        say(f"  {residual_line(result)}")
+        for flag in result.flags:
+            say(f"  {flag.level}: {flag.text}")
         if self.verbose:
-            lines.append("  " + ", ".join(f"{k} {v:.2f} s" for k, v in result.timings.items()))
-        lines += [f"  wrote {path}" for path in written]
-        self._say(lines, sys.stdout)
+            facts = {k: v for k, v in vars(result.measured.facts).items() if v is not None}
+            known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
+            say(f"  header: {known or 'says nothing of the acquisition'}")
+            say(f"  negative values: {result.figures['negative_voxels']:g} voxels")
+            say("  " + ", ".join(f"{k} {v:.2f} s" for k, v in result.timings.items()))
+        for path in written:
+            say(f"  wrote {path}")
 
     def skipped(self, source: Path, outputs: Outputs) -> None:
         if not self.quiet:
-            self._say([f"{source.name}: skipped, {outputs.image} exists"], sys.stdout)
+            say(f"{source.name}: skipped, {outputs.image} exists")
 
     def failed(self, source: Path, error: MedsrError) -> None:
-        self._say([f"medsr: {error}"], sys.stderr)
+        self.close()
+        self._told = error
+        complain(error, self.debug)
 
-    def _say(self, lines: list[str], stream: TextIO) -> None:
-        for line in lines:
-            if self._bar is not None:
-                self._bar.console.file.flush()
-            print(one_line(line), file=stream, flush=True)
+    def told(self, error: MedsrError) -> bool:
+        """Whether the user knows."""
+        return error is self._told
+
+    def finished(self, exit_code: int, error: MedsrError | None) -> None:
+        """Nothing that was not said."""
 
 
 class JsonLines:
-    """Tells a machine: one JSON object a line on stdout, flushed."""
+    """Tells a machine: one JSON object a line on stdout, flushed; the last is "finished". Errors on stderr too."""
+
+    def __init__(self, debug: bool = False) -> None:
+        self.debug = debug
+        self._told: MedsrError | None = None
 
     def progress(self, fraction: float, stage: str) -> None:
         self._write("progress", fraction=round(fraction, 4), stage=stage)
@@ -104,9 +133,19 @@ class JsonLines:
 
     def failed(self, source: Path, error: MedsrError) -> None:
         self._write("failed", input=str(source), error=str(error), exit_code=error.exit_code)
+        self._told = error
+        complain(error, self.debug)
+
+    def told(self, error: MedsrError) -> bool:
+        """Whether the user knows."""
+        return error is self._told
+
+    def finished(self, exit_code: int, error: MedsrError | None) -> None:
+        """The last line."""
+        self._write("finished", exit_code=exit_code, error=None if error is None else str(error))
 
     def _write(self, event: str, **fields: Any) -> None:
-        print(json.dumps({"event": event, **fields}), flush=True)
+        tell(json.dumps({"event": event, **fields}), sys.stdout)
 
 
 def residual_line(result: Result) -> str:
@@ -115,5 +154,7 @@ def residual_line(result: Result) -> str:
     text = f"residual {figures['residual_over_data']:.2e} of the data"
     if "residual_over_noise" in figures:
         text += f", {figures['residual_over_noise']:.2f} of the noise"
-    promise = "promise kept" if result.kept_its_promises else "PROMISE MISSED"
-    return f"{text}: {promise}"
+    promised = card(result.method).promise
+    if promised.exact is None and promised.noisy is None:
+        return text
+    return f"{text}: promise {'kept' if result.kept_its_promises else 'missed'}"

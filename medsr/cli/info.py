@@ -5,49 +5,92 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
+
+EXAMPLES = """\
+examples:
+  medsr info scan.nii.gz
+  medsr info scan.nii.gz --header-only        voxels are not read: quick, but the noise is not estimated
+  medsr info scan.nii.gz --json
+
+A file whose header can be read exits with 0, though its voxels may be damaged or `reconstruct` may refuse it:
+the last rows say so.
+"""
 
 
 def add(commands: Any) -> None:
     """Adds the command to the parser."""
-    parser = commands.add_parser("info", help="what is read in a file, and what would be done with it")
-    parser.add_argument("file", help="a scan")
+    parser = commands.add_parser(
+        "info",
+        help="what is read in a file, and what would be done with it",
+        description="What medsr reads in a scan, what it would assume of it, and what `reconstruct` would make.",
+        epilog=EXAMPLES,
+    )
+    parser.add_argument("file", metavar="FILE", help="a scan")
+    parser.add_argument("--header-only", action="store_true", help="do not read the voxels")
     parser.add_argument("--json", action="store_true", help="as JSON")
     parser.set_defaults(command=command)
 
 
 def command(arguments: argparse.Namespace) -> int:
     """Prints it."""
-    from medsr.acquisition.slices import plan_acquisition
-    from medsr.errors import UsageError
-    from medsr.io import open_volume
+    facts = describe(arguments.file, header_only=arguments.header_only)
+    if arguments.json:
+        print(json.dumps(facts, indent=2))
+        return 0
+    from medsr.cli.rows import show
 
-    volume = open_volume(Path(arguments.file))
-    grid = volume.grid
+    facts["shape"] = " x ".join(map(str, facts["shape"]))
+    facts["spacing_mm"] = " x ".join(f"{s:g}" for s in facts["spacing_mm"])
+    show(facts)
+    return 0
+
+
+def describe(file: str, *, header_only: bool = False) -> dict[str, Any]:
+    """What is known of the scan `file`."""
+    from medsr import memory
+    from medsr.acquisition.noise import estimate_noise
+    from medsr.acquisition.slices import plan_acquisition
+    from medsr.errors import MedsrError
+    from medsr.io import open_header
+    from medsr.job import Job
+    from medsr.models.card import card
+    from medsr.reconstruction import blank, need
+
+    header = open_header(file)
+    grid, notes = header.grid, list(header.notes)
     facts: dict[str, Any] = {
-        "file": arguments.file,
+        "file": file,
+        "format": header.format,
+        "stored_as": header.encoding.dtype.name,
         "shape": list(grid.shape),
-        "frames": volume.frames,
+        "frames": header.frames or 1,
         "spacing_mm": [round(s, 6) for s in grid.spacing],
         "axes": axis_codes(grid.direction),
         "centre_mm": [round(float(c), 3) for c in grid.centre],
-        "header": {k: v for k, v in asdict(volume.facts).items() if v is not None},
-        "notes": list(volume.notes),
+        "header": {k: v for k, v in asdict(header.facts).items() if v is not None},
     }
+    refusal: MedsrError | None = None
+    if not header_only:
+        try:
+            volume = header.load(memory.available())
+            notes = list(volume.notes)
+            middle = volume.data if volume.data.ndim == 3 else volume.data[volume.frames // 2]
+            noise, source = estimate_noise(middle)
+            facts["noise"] = f"{noise:.4g}, estimated from the {source}"
+        except MedsrError as error:
+            refusal = error
+    facts["notes"] = notes
     try:
-        plan = plan_acquisition(volume)
-        facts["reconstruct_would"] = [*plan.assumptions, f"give {plan.target.describe()}"]
-    except UsageError as error:
-        facts["reconstruct_would"] = [f"refuse: {error}"]
-    if arguments.json:
-        print(json.dumps(facts, indent=2))
-    else:
-        for key, value in facts.items():
-            lines = value if isinstance(value, list) and value and isinstance(value[0], str) else [value]
-            for i, line in enumerate(lines):
-                print(f"{key.replace('_', ' ') if i == 0 else '':18} {line}")
-    return 0
+        plan = plan_acquisition(blank(header), noise=0.0)
+        said = [text for text in plan.assumptions if not text.startswith("noise")]
+        facts["reconstruct_would"] = [*said, f"give {plan.target.describe()}"]
+        facts["memory_needed"] = f"{need(plan, header.frames or 1, card(Job.method)) / 2**30:.2f} GiB"
+    except MedsrError as error:
+        refusal = refusal or error
+    if refusal is not None:
+        facts["reconstruct_would"] = [f"refuse: {refusal}"]
+    return facts
 
 
 def axis_codes(direction: Any) -> str:

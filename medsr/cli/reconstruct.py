@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
+from medsr.errors import MedsrError
 from medsr.job import Job, options
+
+EXAMPLES = """\
+examples:
+  medsr reconstruct scan.nii.gz                     thick slices go to the in-plane spacing
+  medsr reconstruct scan.nii.gz --spacing 1         1 mm along all axes, whatever the scan was
+  medsr reconstruct scan.nii.gz -o out.nii.gz       the result and its companions under another name
+  medsr reconstruct *.nii.gz -o results/            several; one that fails does not stop the rest
+  medsr reconstruct scans/ -o results/ --skip-existing
+                                                    a folder; after an interruption, what is left of it
+  medsr reconstruct scan.nii.gz --slice-thickness 4 --psf z=boxcar --noise 0
+                                                    what the header does not know, and no noise to allow for
+
+Beside the image OUT.nii.gz come OUT_residual.nii.gz (what it leaves unexplained of the scan), OUT.json (how it was
+made) and OUT.html (a report for the browser). All of them appear, or none. The exit code says how it went: see
+`medsr --help`.
+"""
 
 
 def add(commands: Any) -> None:
@@ -14,12 +32,14 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "reconstruct",
         help="a scan in, the image that was wanted out",
-        description="Reconstructs scans on a finer grid. Beside the image come its residual map, a JSON sidecar "
-        "and an HTML report; nothing is overwritten unless asked.",
+        description="Reconstructs scans on a finer grid, so that the result explains the scan.",
+        epilog=EXAMPLES,
     )
     groups: dict[str, Any] = {}
     for field, option in options():
-        group = groups.setdefault(option.group, parser.add_argument_group(option.group))
+        if option.group not in groups:
+            groups[option.group] = parser.add_argument_group(option.group)
+        group = groups[option.group]
         keywords: dict[str, Any] = {"help": option.help.replace("%", "%%")}
         if field.name == "inputs":
             group.add_argument("inputs", nargs="+", metavar=option.metavar, **keywords)
@@ -29,10 +49,10 @@ def add(commands: Any) -> None:
         else:
             keywords |= {"metavar": option.metavar, "choices": option.choices, "default": None}
         group.add_argument(*option.flags, "--" + field.name.replace("_", "-"), dest=field.name, **keywords)
-    say = parser.add_argument_group("what is said")
-    say.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
-    say.add_argument("-v", "--verbose", action="store_true", help="say also how long each stage took")
-    say.add_argument("--log-json", action="store_true", help="one JSON object a line on stdout, for machines")
+    said = parser.add_argument_group("what is said").add_mutually_exclusive_group()
+    said.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
+    said.add_argument("-v", "--verbose", action="store_true", help="say also what the header knew, and times")
+    said.add_argument("--log-json", action="store_true", help="one JSON object a line on stdout, for machines")
     parser.set_defaults(command=command)
 
 
@@ -53,15 +73,27 @@ def job_from(arguments: argparse.Namespace) -> Job:
 def command(arguments: argparse.Namespace) -> int:
     """Runs it."""
     job = job_from(arguments)
-    from medsr.models.card import card
-
-    card(job.method)
+    if job.threads and "numpy" not in sys.modules:  # its own libraries read this once, when they are loaded
+        os.environ |= dict.fromkeys(
+            ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(job.threads)
+        )
     from medsr.cli.console import Console, JsonLines
+    from medsr.cli.streams import complain
     from medsr.run import run
 
-    listener = JsonLines() if arguments.log_json else Console(arguments.quiet, arguments.verbose)
+    listener = (
+        JsonLines(arguments.debug)
+        if arguments.log_json
+        else Console(arguments.quiet, arguments.verbose, arguments.debug)
+    )
+    code, error = 0, None
     try:
-        run(job, listener, command=["medsr", *sys.argv[1:]])
+        run(job, listener, command=["medsr", *arguments.argv])
+    except MedsrError as raised:
+        code, error = raised.exit_code, raised
     finally:
         listener.close()
-    return 0
+    if error is not None and not listener.told(error):
+        complain(error, arguments.debug)
+    listener.finished(code, error)
+    return code

@@ -6,21 +6,35 @@ readers of a folder never see half a file, and a failed or cancelled run leaves 
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import os
+import re
 import secrets
 import shutil
+import signal
+import stat
+import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 from medsr.errors import OutputError
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 MARK = ".medsr-"
+OURS = re.compile(re.escape(MARK) + r"[0-9a-f]{16}(\..*)?")
+STALE = 24 * 3600.0
+"""Seconds after which a temporary file is one that a killed run has left."""
+
+_process = os.getpid()
+_unfinished: set[Path] = set()
+"""Temporary files of this process, for the way out: a second Ctrl-C may come while the first is dealt with."""
+
 RETRIES = 5
 """Windows refuses to rename what a virus scanner is just looking at."""
 
@@ -54,6 +68,7 @@ class Transaction:
     def __init__(self, *, force: bool = False, make_folders: bool = True) -> None:
         self.force, self.make_folders = force, make_folders
         self._items: list[_Item] = []
+        self._outdated: list[Path] = []
         self._folders: list[Path] = []
         self._expected: dict[Path, int] = {}
 
@@ -76,12 +91,18 @@ class Transaction:
             self._expected[final] = expect
             _check_room(final, expect)
         item = _Item(final, final.with_name(f"{MARK}{secrets.token_hex(8)}{_suffixes(final)}"))
+        _unfinished.add(item.temporary)
         self._items.append(item)  # first, so that it is removed whatever happens next
         try:
             item.temporary.open("xb").close()
         except OSError as error:
             raise self._explain(error, item) from None
         return item.temporary
+
+    def discard(self, final: Path) -> None:
+        """`final` belongs to what is replaced: it goes when the new files come. Only with `force`."""
+        if self.force:
+            self._outdated.append(final)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -103,9 +124,16 @@ class Transaction:
                     os.fsync(file.fileno())
             except OSError as error:
                 raise self._explain(error, item) from None
+        with _uninterrupted():
+            self._give_names()
+        for folder in {item.final.parent for item in self._items}:
+            _sync_folder(folder)
+
+    def _give_names(self) -> None:
+        """The first that was asked for comes last: where it is, so are the others."""
         created: list[Path] = []
         try:
-            for item in self._items:
+            for item in reversed(self._items):
                 check_target(item.final, force=self.force)
                 fresh = not os.path.lexists(item.final)
                 if fresh:
@@ -122,17 +150,20 @@ class Transaction:
             for final in created:
                 final.unlink(missing_ok=True)
             raise
-        for folder in {item.final.parent for item in self._items}:
-            _sync_folder(folder)
+        for final in self._outdated:
+            with contextlib.suppress(OSError):
+                final.unlink(missing_ok=True)
 
     def _remove(self, *, everything: bool) -> None:
-        for item in self._items:
-            with contextlib.suppress(OSError):
-                item.temporary.unlink(missing_ok=True)
-        if everything:
-            for folder in reversed(self._folders):
+        with _uninterrupted():
+            for item in self._items:
                 with contextlib.suppress(OSError):
-                    folder.rmdir()
+                    item.temporary.unlink(missing_ok=True)
+                _unfinished.discard(item.temporary)
+            if everything:
+                for folder in reversed(self._folders):
+                    with contextlib.suppress(OSError):
+                        folder.rmdir()
 
     def _make_folder(self, folder: Path) -> None:
         missing = [f for f in (folder, *folder.parents) if not f.exists()]
@@ -146,6 +177,8 @@ class Transaction:
             self._folders.append(new)
         if not folder.is_dir():
             raise OutputError(f"{folder}: this is not a folder", hint="choose another place for the output")
+        if not any(item.final.parent == folder for item in self._items):
+            sweep(folder)
 
     def _culprit(self, error: OSError) -> _Item | None:
         """The output that `error` is about, if it is about one."""
@@ -169,6 +202,51 @@ class Transaction:
             with contextlib.suppress(OSError):
                 sizes += item.temporary.stat().st_size
         return sizes
+
+
+@atexit.register
+def _remove_unfinished() -> None:
+    for temporary in _unfinished if os.getpid() == _process else ():  # a forked child's are its parent's
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what runs that were killed more than a day ago have left in `folder`: our names, regular files."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if not OURS.fullmatch(entry.name):
+                continue
+            with contextlib.suppress(OSError):
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > STALE:
+                    Path(entry.path).unlink()
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Holds Ctrl-C and the like back for the few moments in which files get, or lose, their names."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals go to the main thread
+        return
+    held: list[int] = []
+
+    def hold(number: int, _frame: FrameType | None) -> None:
+        held.append(number)
+
+    before = {}
+    try:
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
+            number = getattr(signal, name, None)
+            if number is not None and callable(handler := signal.getsignal(number)):
+                before[number] = handler
+                signal.signal(number, hold)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 def check_target(final: Path, *, force: bool) -> None:

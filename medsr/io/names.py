@@ -56,6 +56,11 @@ def is_file(path: str | Path) -> bool:
     return os.path.isfile(path)  # noqa: PTH113 - Path.is_file raises on a name that is too long
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether there is a folder at `path`; absurd names are none, and no error."""
+    return os.path.isdir(path)  # noqa: PTH112 - as above
+
+
 def companions(path: str | Path) -> tuple[Path, ...]:
     """The b-value and b-vector tables (.bval, .bvec) that lie beside an image and share its name."""
     path = Path(path)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
-from medsr.acquisition.slices import SliceAcquisition
+    from medsr.acquisition.slices import SliceAcquisition
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done, in [0, 1], and the stage; raising stops the work."""
