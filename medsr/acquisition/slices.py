@@ -110,7 +110,11 @@ def plan_acquisition(
         said.append("the target is coarser than the scan along some axes: reconstructed finer, then reduced")
     if noise is None:
         noise, source = estimate_noise(volume.data if volume.data.ndim == 3 else volume.data[volume.frames // 2])
-        said.append(f"noise {noise:.4g} estimated from the {source}")
+        said.append(
+            f"noise {noise:.4g} estimated from the {source}"
+            if source in ("tissue", "air")
+            else f"noise taken for {noise:g}: {source}"
+        )
     else:
         said.append(f"noise {noise:.4g} as given")
     return SliceAcquisition(measured, fine, target, psfs, float(noise), tuple(said))
@@ -193,8 +197,8 @@ def _target_spacing(
             raise UsageError(
                 f"there is one slice only along {AXES[axis]}",
                 rule="an axis needs two samples to be refined",
-                hint=f"keep its spacing of {s:.4g} mm, e.g. --spacing "
-                + ",".join(f"{s:.4g}" if i == axis else f"{v:.4g}" for i, v in enumerate(aim)),
+                hint=f"keep its spacing of {s:.4g} mm and refine the others, e.g. --spacing "
+                + ",".join(f"{v if i == axis else v / 2:.4g}" for i, v in enumerate(spacing)),
             )
     if all(a >= s * (1 - SAME) for a, s in zip(aim, spacing, strict=True)):
         raise UsageError(

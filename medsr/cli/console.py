@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from medsr.cli.streams import complain, say, tell
+from medsr.cli.streams import complain, tell
 from medsr.errors import MedsrError, one_line
 from medsr.models.card import card
 from medsr.outputs import Outputs
@@ -67,24 +67,24 @@ class Console:
             return
         before, after = result.measured.grid.describe(), result.volume.grid.describe()
         frames = f", {result.volume.frames} frames" if result.volume.frames > 1 else ""
-        say(f"{source.name}: {before} -> {after}{frames}, method {result.method}")
+        _tell(f"{source.name}: {before} -> {after}{frames}, method {result.method}")
         for text in result.acquisition["assumptions"]:
-            say(f"  {text}")
-        say(f"  {residual_line(result)}")
+            _tell(f"  {text}")
+        _tell(f"  {residual_line(result)}")
         for flag in result.flags:
-            say(f"  {flag.level}: {flag.text}")
+            _tell(f"  {flag.level}: {flag.text}")
         if self.verbose:
             facts = {k: v for k, v in vars(result.measured.facts).items() if v is not None}
             known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
-            say(f"  header: {known or 'says nothing of the acquisition'}")
-            say(f"  negative values: {result.figures['negative_voxels']:g} voxels")
-            say("  " + ", ".join(f"{k} {v:.2f} s" for k, v in result.timings.items()))
+            _tell(f"  header: {known or 'says nothing of the acquisition'}")
+            _tell(f"  negative values: {result.figures['negative_voxels']:g} voxels")
+            _tell("  " + ", ".join(f"{k} {v:.2f} s" for k, v in result.timings.items()))
         for path in written:
-            say(f"  wrote {path}")
+            _tell(f"  wrote {path}")
 
     def skipped(self, source: Path, outputs: Outputs) -> None:
         if not self.quiet:
-            say(f"{source.name}: skipped, {outputs.image} exists")
+            _tell(f"{source.name}: skipped, {outputs.image} exists")
 
     def failed(self, source: Path, error: MedsrError) -> None:
         self.close()
@@ -158,3 +158,7 @@ def residual_line(result: Result) -> str:
     if promised.exact is None and promised.noisy is None:
         return text
     return f"{text}: promise {'kept' if result.kept_its_promises else 'missed'}"
+
+
+def _tell(line: str) -> None:
+    tell(one_line(line), sys.stdout)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
+from medsr.cli.streams import write
 from medsr.errors import UsageError
 from medsr.job import parse_count, parse_float
 
@@ -73,7 +73,7 @@ def command(arguments: argparse.Namespace) -> int:
         )
         for name, label in zip(arguments.images, names, strict=True)
     ]
-    sys.stdout.write(render(rows, arguments.format))
+    write(render(rows, arguments.format))
     return 0
 
 

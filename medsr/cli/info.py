@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict
 from typing import Any
 
+from medsr.cli.streams import write
+
 EXAMPLES = """\
 examples:
   medsr info scan.nii.gz
@@ -36,7 +38,7 @@ def command(arguments: argparse.Namespace) -> int:
     """Prints it."""
     facts = describe(arguments.file, header_only=arguments.header_only)
     if arguments.json:
-        print(json.dumps(facts, indent=2))
+        write(json.dumps(facts, indent=2) + "\n")
         return 0
     from medsr.cli.rows import show
 
@@ -70,27 +72,22 @@ def describe(file: str, *, header_only: bool = False) -> dict[str, Any]:
         "centre_mm": [round(float(c), 3) for c in grid.centre],
         "header": {k: v for k, v in asdict(header.facts).items() if v is not None},
     }
-    refusal: MedsrError | None = None
-    if not header_only:
-        try:
-            volume = header.load(memory.available())
-            notes = list(volume.notes)
-            middle = volume.data if volume.data.ndim == 3 else volume.data[volume.frames // 2]
-            noise, source = estimate_noise(middle)
-            facts["noise"] = f"{noise:.4g}, estimated from the {source}"
-        except MedsrError as error:
-            refusal = error
-    facts["notes"] = notes
+    would: list[str] = []
     try:
         plan = plan_acquisition(blank(header), noise=0.0)
-        said = [text for text in plan.assumptions if not text.startswith("noise")]
-        facts["reconstruct_would"] = [*said, f"give {plan.target.describe()}"]
-        facts["memory_needed"] = f"{need(plan, header.frames or 1, card(Job.method)) / 2**30:.2f} GiB"
+        needed = need(plan, header.frames or 1, card(Job.method))
+        facts["memory_needed"] = f"{needed / 2**30:.2f} GiB"
+        would = [text for text in plan.assumptions if not text.startswith("noise")]
+        would.append(f"give {plan.target.describe()}")
+        memory.check(needed, None, f"a result of {plan.target.describe()}")
+        if not header_only:
+            volume = header.load()
+            notes = list(volume.notes)
+            noise, source = estimate_noise(volume.data if volume.frames == 1 else volume.data[volume.frames // 2])
+            facts["noise"] = f"{noise:.4g}, estimated from the {source}"
     except MedsrError as error:
-        refusal = refusal or error
-    if refusal is not None:
-        facts["reconstruct_would"] = [f"refuse: {refusal}"]
-    return facts
+        would = [f"refuse: {error}"]
+    return {**facts, "notes": notes, "reconstruct_would": would}
 
 
 def axis_codes(direction: Any) -> str:

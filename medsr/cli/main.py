@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from medsr._version import VERSION
-from medsr.cli.streams import silence
+from medsr.cli.streams import flush, silence
 from medsr.errors import MedsrError, UsageError
 
 EXIT_CODES = """\
@@ -69,6 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     argv : without the program's name. By default this is the program: its signals, streams and warnings are set.
     """
+    program = argv is None
     if argv is None:
         argv = sys.argv[1:]
         _be_a_program()
@@ -77,6 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         silence(sys.stdout)  # the reader of our output went away (`medsr models | head`)
         return 0
+    finally:
+        if program:
+            _on_signals(signal.SIG_IGN)  # the exit code stands
 
 
 def _run(argv: list[str]) -> int:
@@ -86,14 +90,16 @@ def _run(argv: list[str]) -> int:
         arguments.argv, arguments.debug = argv, debug
         command: Callable[[argparse.Namespace], int] = arguments.command
         code = command(arguments)
-        sys.stdout.flush()
+        flush()
         return code
     except MedsrError as error:
         return _fail(str(error), error.exit_code, debug)
-    except Terminated as signalled:
-        return _fail("cancelled; what was finished stays, nothing else", 128 + signalled.number, debug)
-    except KeyboardInterrupt:
-        return _fail("cancelled; what was finished stays, nothing else", 130, debug)
+    except KeyboardInterrupt as end:
+        number = end.number if isinstance(end, Terminated) else signal.SIGINT
+        return _fail("cancelled; what was finished stays, nothing else", 128 + number, debug)
+    except SystemExit as left:  # --help and --version
+        flush()
+        return int(left.code or 0)
     except BrokenPipeError:
         raise
     except MemoryError:
@@ -145,7 +151,11 @@ def _be_a_program() -> None:
         if last - before > AGAIN:
             raise KeyboardInterrupt if number == signal.SIGINT else Terminated(number)
 
+    _on_signals(end)
+
+
+def _on_signals(handler: Any) -> None:
     for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:  # as under nohup
-            signal.signal(number, end)
+            signal.signal(number, handler)

@@ -7,6 +7,8 @@ import dataclasses
 import json
 from typing import Any
 
+from medsr.cli.streams import write
+
 EXAMPLES = """\
 examples:
   medsr models               one line a method
@@ -35,10 +37,16 @@ def command(arguments: argparse.Namespace) -> int:
 
     chosen = cards() if arguments.name is None else {arguments.name: card(arguments.name)}
     if arguments.json:
-        print(json.dumps([dataclasses.asdict(c) for c in chosen.values()], indent=2))
+        write(json.dumps([dataclasses.asdict(c) for c in chosen.values()], indent=2) + "\n")
     elif arguments.name is None:
         show({name: c.summary for name, c in chosen.items()})
     else:
         for c in chosen.values():
-            show(dataclasses.asdict(c))
+            show(dataclasses.asdict(c) | {"promise": _promise(c.promise.exact, c.promise.noisy)})
     return 0
+
+
+def _promise(exact: float | None, noisy: float | None) -> list[str]:
+    """What a card promises, in words."""
+    said = [] if exact is None else [f"without noise, ‖A x - y‖ at most {exact:g} ‖y‖"]
+    return [*said, *([] if noisy is None else [f"with noise σ, ‖A x - y‖ at most {noisy:g} σ √N"])]

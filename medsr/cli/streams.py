@@ -7,12 +7,43 @@ import sys
 import traceback
 from typing import TextIO
 
-from medsr.errors import MedsrError, one_line
+from medsr.errors import MedsrError, OutputError, one_line
 
 
 def say(line: str) -> None:
-    """One line on stdout."""
-    tell(one_line(line), sys.stdout)
+    """One line on stdout, as `write`."""
+    write(one_line(line) + "\n")
+
+
+def write(text: str) -> None:
+    """Text on stdout, which is what the command is for.
+
+    Raises
+    ------
+    OutputError
+        if it cannot be written. A reader that went away is BrokenPipeError, and nobody's error.
+    """
+    try:
+        sys.stdout.write(text)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritable(error) from None
+
+
+def flush() -> None:
+    """What was said, to where it goes. Raises as `write`."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritable(error) from None
+
+
+def _unwritable(error: OSError) -> OutputError:
+    silence(sys.stdout)
+    return OutputError("standard output cannot be written", got=error.strerror)
 
 
 def complain(error: MedsrError, debug: bool = False) -> None:
@@ -23,7 +54,7 @@ def complain(error: MedsrError, debug: bool = False) -> None:
 
 
 def tell(text: str, stream: TextIO) -> None:
-    """Print and flush. A reader that went away, or a full disk, stops the telling, not the work."""
+    """One line beside the work: a reader that went away, or a full disk, stops the telling, not the work."""
     try:
         print(text, file=stream, flush=True)
     except OSError:
