@@ -254,8 +254,7 @@ def _read_back(image: Path, scan: Path | None) -> tuple[ReportData, dict[str, An
     outputs = Outputs(image)
     provenance = _read_sidecar(outputs.beside(".json"))
     result = open_volume(image)
-    # a name, whatever the sidecar makes of it: no path that leads elsewhere
-    source = scan or image.with_name(re.split(r"[\\/]", str(provenance["medsr"]["input"]["name"]))[-1] or "scan")
+    source = scan or _scan_beside(image, provenance["medsr"]["input"])
     if not is_file(source):
         raise InputError(f"{source}: the scan is not there", hint="say where it is with --scan")
     maps = {
@@ -266,10 +265,24 @@ def _read_back(image: Path, scan: Path | None) -> tuple[ReportData, dict[str, An
     return ReportData.from_sidecar(provenance, result, open_volume(source), **maps), provenance
 
 
+def _scan_beside(image: Path, said: dict[str, Any]) -> Path:
+    """The scan that the sidecar's words `said` are about, if it lies beside the result `image`."""
+    # a name, whatever the sidecar makes of it: no path that leads elsewhere
+    source = image.with_name(re.split(r"[\\/]", str(said["name"]))[-1] or "scan")
+    if is_file(source) and said.get("sha256", "") != sha256(source):
+        raise InputError(
+            f"{source}: this is not the scan that the result was made from, or it was changed since",
+            rule="its checksum is that of the sidecar",
+            hint="say where the scan is with --scan",
+        )
+    return source
+
+
 def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
         provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        provenance["medsr"]["input"]["name"]  # KeyError: some other JSON
+        provenance["medsr"]["input"].items()  # KeyError, AttributeError: some other JSON
+        provenance["medsr"]["input"]["name"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path}: no sidecar of a result of medsr", got=type(error).__name__, hint="name the image, not a map"

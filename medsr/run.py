@@ -19,6 +19,7 @@ from medsr.errors import (
 )
 from medsr.io import list_images
 from medsr.io.names import is_file, is_folder
+from medsr.io.stream import check_file
 from medsr.job import Job
 from medsr.models.card import card
 from medsr.outputs import Outputs, check_outputs, name_outputs, protect, save
@@ -129,6 +130,7 @@ def _reconstruct(
     number, total = place
     if is_folder(source):
         refuse_folder(source)
+    check_file(source)
     # the image comes last: where it is missing, the rest is what an interrupted run has left
     force = job.force or job.skip_existing
     chosen = card(job.method)
