@@ -118,7 +118,9 @@ def test_8_whatever_goes_wrong_with_one(scan: Path, medsr: Command, monkeypatch:
     assert ran.code == 8
     lines = ran.err.splitlines()
     assert len(lines) == 4
-    assert lines[0].startswith(f"medsr: error: {other}: unexpected ZeroDivisionError: a\\nbug; run it again with --debug")
+    assert lines[0].startswith(
+        f"medsr: error: {other}: unexpected ZeroDivisionError: a\\nbug; run it again with --debug"
+    )
     assert "no image in this folder" in lines[1]
     assert "no such file" in lines[2]
     assert "3 of 4" in lines[3]

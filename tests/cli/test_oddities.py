@@ -109,7 +109,9 @@ def test_scaled_integers(tmp_path: Path, medsr: Command) -> None:
     image = reconstructed(medsr, path, "--noise", "0")
     true = nifti_file(tmp_path / "true.nii", (stored * 0.5 - 3).astype("f4"), matrix=THICK)
     assert medsr("reconstruct", true, "--noise", "0").code == 0
-    np.testing.assert_allclose(image.get_fdata(), nib.load(tmp_path / "true_desc-sr.nii.gz").get_fdata(), atol=1e-4)
+    np.testing.assert_allclose(
+        image.get_fdata(), nib.load(tmp_path / "true_desc-sr.nii.gz").get_fdata(), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("kind", ["nrrd", "mha"])

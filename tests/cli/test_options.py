@@ -85,7 +85,9 @@ RECONSTRUCT = [
 
 
 @pytest.mark.parametrize("options", RECONSTRUCT, ids=" ".join)
-def test_reconstruct(options: tuple[str, ...], scan: Path, medsr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reconstruct(
+    options: tuple[str, ...], scan: Path, medsr: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(scan.parent)
     before = names(scan.parent)
     ran = medsr("reconstruct", scan, *options)
@@ -132,7 +134,9 @@ OTHERS = [
 
 
 @pytest.mark.parametrize("options", OTHERS, ids=" ".join)
-def test_other_commands(options: tuple[str, ...], scan: Path, medsr: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_commands(
+    options: tuple[str, ...], scan: Path, medsr: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(scan.parent)
     before = names(scan.parent)
     ran = medsr(*(str(scan) if o == "SCAN" else o for o in options))
@@ -147,7 +151,9 @@ def test_the_line_says_which_and_what_to_do(scan: Path, medsr: Command) -> None:
     assert line == "medsr: error: --spacing is not a voxel size; got '1,2'; give mm, e.g. 1 or 0.9,0.9,1"
     assert "choose from linear, bspline, spline" in medsr("reconstruct", scan, "--method", "magic").line
     assert "see medsr reconstruct --help" in medsr("reconstruct").line
-    assert "choose a --spacing of 0.0833 mm or more along x" in medsr("reconstruct", scan, "--spacing", "0.05").line
+    assert (
+        "choose a --spacing of 0.0833 mm or more along x" in medsr("reconstruct", scan, "--spacing", "0.05").line
+    )
     assert "scan.nii.gz" in medsr("reconstruct", scan, "--spacing", "0.05").line
 
 
@@ -155,11 +161,24 @@ def test_what_options_mean() -> None:
     assert parse_spacing("0.9,0.9,1") == (0.9, 0.9, 1.0)
     assert parse_spacing(" 1. ") == (1.0, 1.0, 1.0)
     assert parse_psf("x=KSPACE, z = boxcar") == {"x": "kspace", "z": "boxcar"}
-    sizes = {"4GiB": 4 << 30, "4G": 4 << 30, "4 gib": 4 << 30, "500MB": 500 * 10**6, "1.5k": 1536, "7": 7, "2T": 2 << 40}
+    sizes = {
+        "4GiB": 4 << 30,
+        "4G": 4 << 30,
+        "4 gib": 4 << 30,
+        "500MB": 500 * 10**6,
+        "1.5k": 1536,
+        "7": 7,
+        "2T": 2 << 40,
+    }
     assert {text: parse_bytes(text) for text in sizes} == sizes
 
 
 def test_a_job_from_python_is_checked() -> None:
-    for wrong in ({"inputs": ("",)}, {"output": ""}, {"inputs": ("a\0b",)}, {"force": True, "skip_existing": True}):
+    for wrong in (
+        {"inputs": ("",)},
+        {"output": ""},
+        {"inputs": ("a\0b",)},
+        {"force": True, "skip_existing": True},
+    ):
         with pytest.raises(UsageError):
             Job(**wrong)

@@ -217,7 +217,9 @@ def test_full_disk_met_while_writing(scan: Path, medsr: Command) -> None:
 
 def test_what_killed_runs_have_left_is_swept(scan: Path, medsr: Command) -> None:
     folder = scan.parent
-    old, fresh, theirs = (folder / n for n in (f".medsr-{'0' * 16}.nii.gz", f".medsr-{'1' * 16}.json", ".medsr-notes"))
+    old, fresh, theirs = (
+        folder / n for n in (f".medsr-{'0' * 16}.nii.gz", f".medsr-{'1' * 16}.json", ".medsr-notes")
+    )
     for path in (old, fresh, theirs):
         path.write_text("half")
     stale = folder / f".medsr-{'2' * 16}"
@@ -244,7 +246,9 @@ def test_tables_are_carried(tmp_path: Path, medsr: Command) -> None:
 
 def test_same_bytes_for_any_number_of_threads(scan: Path, medsr: Command) -> None:
     for threads in (1, 2, 1):
-        assert medsr("reconstruct", scan, "--threads", threads, "-o", scan.parent / str(threads), "--force").code == 0
+        assert (
+            medsr("reconstruct", scan, "--threads", threads, "-o", scan.parent / str(threads), "--force").code == 0
+        )
     for name in ("scan_desc-sr.nii.gz", "scan_desc-sr_residual.nii.gz"):
         assert (scan.parent / "1" / name).read_bytes() == (scan.parent / "2" / name).read_bytes()
 
@@ -261,7 +265,12 @@ def test_sidecar(scan: Path, medsr: Command) -> None:
         "version", "command", "method", "citation", "options", "input", "geometry", "acquisition", "figures",
         "promises", "flags", "seconds",
     }  # fmt: skip
-    assert ours["command"] == ["medsr", "reconstruct", str(scan), *"--noise 0 --psf z=boxcar --threads 1".split()]
+    assert ours["command"] == [
+        "medsr",
+        "reconstruct",
+        str(scan),
+        *["--noise", "0", "--psf", "z=boxcar", "--threads", "1"],
+    ]
     assert ours["options"] == {"noise": 0.0, "psf": {"z": "boxcar"}, "threads": 1}
     assert ours["input"] == {"name": "scan.nii.gz", "sha256": hashlib.sha256(scan.read_bytes()).hexdigest()}
     before, after = ours["geometry"]["before"], ours["geometry"]["after"]

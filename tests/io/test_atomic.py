@@ -248,3 +248,53 @@ def test_formats_that_are_not_written(name: str, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=name):
         write_volume(volume(), tmp_path / name)
     assert names(tmp_path) == []
+
+
+def test_files_of_an_older_result_go_when_the_new_one_comes(tmp_path: Path) -> None:
+    (tmp_path / "map.nii").write_text("old")
+    with pytest.raises(ValueError), Transaction(force=True) as t:
+        t.path(tmp_path / "a.nii")
+        t.discard(tmp_path / "map.nii")
+        raise ValueError
+    assert names(tmp_path) == ["map.nii"]
+    with Transaction() as t:
+        t.discard(tmp_path / "map.nii")
+    assert names(tmp_path) == ["map.nii"], "not without force"
+    with Transaction(force=True) as t:
+        t.path(tmp_path / "a.nii")
+        t.discard(tmp_path / "map.nii")
+        t.discard(tmp_path / "nothing.nii")
+    assert names(tmp_path) == ["a.nii"]
+
+
+@pytest.mark.parametrize("when", ["link", "unlink", "replace"])
+def test_ctrl_c_while_files_get_their_names(when: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits until all of them have theirs, and is not lost."""
+    import signal
+
+    owner = os if when == "link" else Path
+    real = getattr(owner, when)
+
+    def interrupted(*arguments: object, **options: object) -> object:
+        signal.raise_signal(signal.SIGINT)
+        return real(*arguments, **options)
+
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), Transaction(force=when == "replace") as t:
+        t.path(tmp_path / "a.nii").write_text("1")
+        t.path(tmp_path / "b.nii").write_text("2")
+        monkeypatch.setattr(owner, when, interrupted)
+    monkeypatch.undo()
+    assert signal.getsignal(signal.SIGINT) is handler
+    if when != "link" or POSIX:
+        assert names(tmp_path) == ["a.nii", "b.nii"]
+
+
+def test_what_is_unfinished_at_the_end_is_removed(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom medsr.io.atomic import Transaction\n"
+        "t = Transaction().__enter__()\nt.path(sys.argv[1]).write_text('half')\nraise KeyboardInterrupt\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.nii")], capture_output=True, check=False)
+    assert ran.returncode != 0
+    assert names(tmp_path) == []
