@@ -49,6 +49,48 @@ def test_cancelled(name: str, code: int, tmp_path: Path) -> None:
 
 
 @posix
+@pytest.mark.slow
+def test_a_killed_batch_loses_nothing(tmp_path: Path) -> None:
+    """Killed at random times: every file that has its name is whole, and no image is made twice."""
+    import random
+
+    chance = random.Random(7)
+    for i in range(24):
+        thick_scan(tmp_path / "in" / f"{i:02}.nii", (48, 48, 16), seed=i)
+    arguments = ["reconstruct", tmp_path / "in", "--skip-existing", "--no-report", "--threads", "1"]
+    finish(*arguments, "-o", tmp_path / "reference")
+    whole = images(tmp_path / "reference")
+    stamps: dict[str, int] = {}
+    for _ in range(50):
+        child = program(*arguments, "-o", tmp_path / "out", "--log-json")
+        assert child.stdout is not None
+        stop = chance.randint(1, 40)
+        for number, _line in enumerate(child.stdout):
+            if number == stop:
+                time.sleep(chance.uniform(0, 0.05))
+                break
+        child.kill()
+        child.communicate()
+        for name, data in images(tmp_path / "out").items():
+            assert data == whole[name]
+            stamp = (tmp_path / "out" / name).stat().st_mtime_ns
+            if not name.endswith("_residual.nii.gz"):  # which has its name a moment before the image has
+                assert stamps.setdefault(name, stamp) == stamp, "done twice"
+    finish(*arguments, "-o", tmp_path / "out")
+    assert images(tmp_path / "out") == whole
+
+
+def finish(*arguments: object) -> None:
+    child = program(*arguments)
+    _, err = child.communicate()
+    assert (child.returncode, err) == (0, b"")
+
+
+def images(folder: Path) -> dict[str, bytes]:
+    return {p.name: p.read_bytes() for p in sorted(folder.glob("[!.]*.nii.gz"))}
+
+
+@posix
 def test_a_bar_on_the_terminal_and_results_in_the_pipe(scan: Path) -> None:
     import pty
 
