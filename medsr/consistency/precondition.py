@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 
-TAIL = 5e-3
+TAIL = 1e-2
 """Share of the coils' total energy that the principal ones may leave out."""
 
 WORTHWHILE = 0.6
@@ -24,12 +24,12 @@ def principal_maps(maps: Tensor, tail: float = TAIL) -> Tensor:
 
     maps : complex (coils, *shape). Returns (few, *shape).
     """
-    flat = maps.flatten(1).to(torch.complex128)
-    energy, vectors = torch.linalg.eigh(flat @ flat.mH)  # ascending
+    flat = maps.flatten(1)
+    energy, vectors = torch.linalg.eigh((flat @ flat.mH).to(torch.complex128))  # ascending
     total = float(energy.sum())
     left = torch.cumsum(energy, 0)
     few = max(1, int((left > tail * total).sum())) if total > 0 else 1
-    return (vectors[:, -few:].mH @ flat).reshape(few, *maps.shape[1:]).to(maps.dtype).contiguous()
+    return (vectors[:, -few:].mH.to(maps.dtype) @ flat).reshape(few, *maps.shape[1:])
 
 
 class CirculantPreconditioner:

@@ -102,8 +102,9 @@ def tikhonov_sense(
             x[t],
             how,
             precondition,
-            start,
-            None if watch is None else lambda i: watch(t, i, x[t]),
+            flexible=system.few is not None,
+            start=start,
+            watch=None if watch is None else lambda i: watch(t, i, x[t]),
         )
 
     def run(first: int) -> None:
@@ -166,7 +167,7 @@ class _System:
             # no further than the outer residual has to fall
             tolerance = max(INNER_TOLERANCE, 0.3 * enough)
             how = replace(self.how, iterations=INNER_ITERATIONS, tolerance=tolerance)
-            _solve(inner._forward, r, z, how, flat, None, None)
+            _solve(inner._forward, r, z, how, flat)
             return z
 
         return gram._forward, b, nested
@@ -178,49 +179,51 @@ def _solve(
     x: Tensor,
     how: Tikhonov,
     precondition: Preconditioning | None,
-    start: Tensor | None,
-    watch: Callable[[int], None] | None,
+    *,
+    flexible: bool = False,
+    start: Tensor | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> tuple[int, float]:
-    """Flexible conjugate gradients on one frame, into `x`; the steps taken and the relative residual.
+    """Conjugate gradients on one frame, into `x`; the steps taken and the relative residual.
 
-    The preconditioner may change from step to step, so directions are made conjugate by Polak and Ribière's
-    formula: Notay, SIAM J Sci Comput 22:1444 (2000), doi:10.1137/S1064827599362314.
+    flexible : the preconditioner changes from step to step, so directions are made conjugate by Polak and
+        Ribière's formula: Notay, SIAM J Sci Comput 22:1444 (2000), doi:10.1137/S1064827599362314.
     """
-    target = how.tolerance**2 * _dot(b, b)
+    scale = _dot(b, b)
+    target = how.tolerance**2 * scale
     if start is None:
         x.zero_()
         r = b.clone()
     else:
         x.copy_(start)
         r = b - gram(x).add_(x, alpha=how.damping)
-    rr, steps = _dot(r, r), 0
-    p, rz, last = None, 0.0, r
+    rr, rz, steps = _dot(r, r), 0.0, 0
+    p, last = None, None
     while steps < how.iterations and rr > target:
         z = r if precondition is None else precondition(r, (target / rr) ** 0.5)
-        old, rz = rz, _dot(r, z)
+        old, rz = rz, rr if precondition is None else _dot(r, z)
         if p is None:
             p = z.clone()
         else:
-            # `last` is r before the step; without a preconditioner r stays orthogonal to it
-            p.mul_((rz if precondition is None else rz - _dot(last, z)) / old).add_(z)
+            kept = rz if last is None else rz - _dot(last, z)
+            p.mul_(kept / old).add_(z)
         q = gram(p).add_(p, alpha=how.damping)
-        # <r, p> is <r, z> in exact arithmetic and with a fixed preconditioner
-        step = _dot(r, p) / _dot(p, q)
+        # <r, p> = <r, z> where all directions so far are conjugate
+        step = (rz if last is None else _dot(r, p)) / _dot(p, q)
         x.add_(p, alpha=step)
-        if precondition is None:
-            r.sub_(q, alpha=step)
-        else:
+        if flexible:
             last, r = r, torch.sub(r, q, alpha=step)
+        else:
+            r.sub_(q, alpha=step)
         rr = _dot(r, r)
         steps += 1
         if watch is not None:
             watch(steps)
-    scale = _dot(b, b)
     return steps, (rr / scale) ** 0.5 if scale > 0 else 0.0 * rr
 
 
 def _dot(u: Tensor, v: Tensor) -> float:
-    return float(torch.dot(torch.view_as_real(u).flatten(), torch.view_as_real(v).flatten()))
+    return torch.dot(torch.view_as_real(u).view(-1), torch.view_as_real(v).view(-1)).item()
 
 
 def _parallel(run: Callable[[int], None], firsts: range, workers: int) -> None:

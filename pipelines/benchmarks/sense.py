@@ -1,6 +1,6 @@
 """Tikhonov-SENSE of single spiral interleaves: medsr, its peers, and the FFTs alone.
 
-    python pipelines/benchmarks/sense.py [--sizes 96 128] [--frames 8] [--json out.json]
+    python pipelines/benchmarks/sense.py [--sizes 96 128] [--frames 16] [--json out.json]
 
 Everything runs in one process on one thread, a frame at a time from a zero start, with the same data, coils and
 λ; no coil compression. For each tool the number of iterations that brings its iterate within 1e-3 of the
@@ -138,12 +138,12 @@ class Tool:
 
 
 class Medsr(Tool):
-    """The default: each level halves the tolerance that the frame is solved to."""
+    """The default: ten levels are a decade of the tolerance that the frame is solved to."""
 
     name = "medsr"
     preconditioner = "auto"
     counts = False
-    levels = 22
+    levels = 70
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -157,7 +157,7 @@ class Medsr(Tool):
         self._several(slice(None), iterations)
 
     def _several(self, frames: slice, level: int) -> np.ndarray:
-        stop = {"iterations": level, "tolerance": 0.0} if self.counts else {"tolerance": 0.5**level}
+        stop = {"iterations": level, "tolerance": 0.0} if self.counts else {"tolerance": 10 ** (-level / 10)}
         how = Tikhonov(self.p.damping, preconditioner=self.preconditioner, **stop)
         return tikhonov_sense(self.y[frames], self.k[frames], self.s, how).x.numpy()
 
@@ -302,7 +302,7 @@ def to_target(tool: Tool, frames: int) -> tuple[int, float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=sorted(CASES), choices=sorted(CASES))
-    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--only", nargs="+", help="tools by the start of their names")
     parser.add_argument("--json", type=Path)
