@@ -227,16 +227,17 @@ def _dot(u: Tensor, v: Tensor) -> float:
 
 
 def _parallel(run: Callable[[int], None], firsts: range, workers: int) -> None:
-    """`run` each item; with several workers each has one thread of torch's own, so that they do not crowd."""
-    if workers <= 1:
-        for first in firsts:
-            run(first)
-        return
+    """`run` each item in one of `workers` threads, torch itself on one thread in each: they do not crowd each
+    other, and the result is the same for any number of them."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(run, firsts))
+        if workers <= 1:
+            for first in firsts:
+                run(first)
+        else:
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(run, firsts))
     finally:
         torch.set_num_threads(threads)
 
@@ -251,10 +252,14 @@ def _checked(kspace: Tensor, trajectories: Tensor, maps: Tensor, how: Tikhonov) 
     if len(maps) != coils or trajectories.shape[-2] != samples or trajectories.shape[:-2] not in ((), (frames,)):
         raise UsageError(
             "k-space, trajectories and coil maps do not fit",
-            got=f"k-space {tuple(kspace.shape)}, trajectories {tuple(trajectories.shape)}, maps {tuple(maps.shape)}",
+            got=f"{tuple(kspace.shape)}, {tuple(trajectories.shape)}, {tuple(maps.shape)}",
             rule="(frames, coils, samples), ([frames,] samples, dims), (coils, *shape)",
         )
     known = how.preconditioner in get_args(Preconditioner)
     if not (how.damping > 0 and how.iterations >= 0 and how.tolerance >= 0 and known):
-        raise UsageError("no such Tikhonov solve", got=how, rule="λ > 0, iterations >= 0, tolerance >= 0, a known preconditioner")
+        raise UsageError(
+            "no such Tikhonov solve",
+            got=how,
+            rule="λ > 0, iterations >= 0, tolerance >= 0, a known preconditioner",
+        )
     return frames

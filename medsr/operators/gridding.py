@@ -121,7 +121,9 @@ class Grid:
         self.kernels = tuple(
             KaiserBessel(kernel_width(eps, g / n), g / n) for n, g in zip(shape, self.size, strict=True)
         )
-        self.window = tuple(slice(g // 2 - n // 2, g // 2 - n // 2 + n) for n, g in zip(shape, self.size, strict=True))
+        self.window = tuple(
+            slice(g // 2 - n // 2, g // 2 - n // 2 + n) for n, g in zip(shape, self.size, strict=True)
+        )
 
     def apodisation(self) -> Tensor:
         """(*shape) float64 factor ``1 / φ̂`` of the image, orthonormal scale included."""

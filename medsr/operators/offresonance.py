@@ -129,11 +129,11 @@ def complex_rates(field: Tensor, relaxation: Tensor | None = None) -> Tensor:
         relaxation = torch.zeros_like(field)
     elif relaxation.shape != field.shape or not bool((relaxation >= 0).all()):
         raise InputError(
-            "R2* does not fit the field map", got=tuple(relaxation.shape), rule=f"{tuple(field.shape)}, in 1/s, >= 0"
+            "R2* does not fit the field map",
+            got=tuple(relaxation.shape),
+            rule=f"{tuple(field.shape)}, in 1/s, >= 0",
         )
-    return torch.complex(
-        relaxation.detach().to(torch.float64), 2 * math.pi * field.detach().to(torch.float64)
-    )
+    return torch.complex(relaxation.detach().to(torch.float64), 2 * math.pi * field.detach().to(torch.float64))
 
 
 def _histogram(rates: NDArray[np.complex128]) -> tuple[NDArray[np.complex128], NDArray[np.float64]]:

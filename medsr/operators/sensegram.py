@@ -104,9 +104,7 @@ class DirectSenseGram(LinearOperator):
     Its own work, measured against FINUFFT and the FFT alone by `pipelines/benchmarks/sense.py`.
     """
 
-    def __init__(
-        self, trajectory: Tensor, shared: SharedMaps, interpolation: Interpolation | None = None
-    ) -> None:
+    def __init__(self, trajectory: Tensor, shared: SharedMaps, interpolation: Interpolation | None = None) -> None:
         self.in_shape = self.out_shape = shared.shape
         self.trajectory, self.shared = trajectory, shared
         if interpolation is None:
@@ -125,7 +123,8 @@ class DirectSenseGram(LinearOperator):
         flat = x.reshape(-1, *self.in_shape).to(self.shared.maps.dtype)
         return torch.stack([self._one(image) for image in flat]).reshape(x.shape).to(x.dtype)
 
-    _adjoint = _forward
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._forward(y)
 
     def _one(self, x: Tensor) -> Tensor:
         shared = self.shared
@@ -164,7 +163,7 @@ class DirectSenseGram(LinearOperator):
         return coils, samples
 
     def _multiply(self, maps: Tensor, x: Tensor, some: slice, out: Tensor) -> None:
-        """Coil images: image i is of coil i, or with segments of coil ``i // segments``, segment ``i % segments``."""
+        """Image i is of coil i, or with segments of coil ``i // segments`` and segment ``i % segments``."""
         if self.shared.phases is None:
             torch.mul(maps[some], x, out=out)
             return
@@ -236,7 +235,8 @@ class ToeplitzSenseGram(LinearOperator):
         flat = x.reshape(-1, *self.in_shape).to(self.maps.dtype)
         return torch.stack([self._one(image) for image in flat]).reshape(x.shape).to(x.dtype)
 
-    _adjoint = _forward
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._forward(y)
 
     def with_maps(self, maps: Tensor) -> ToeplitzSenseGram:
         """The same trajectory seen by other coils."""

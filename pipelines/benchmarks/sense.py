@@ -34,13 +34,13 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import numpy as np
-import torch
+import numpy as np  # noqa: E402 - after the number of threads is fixed
+import torch  # noqa: E402
 
-from medsr.consistency.cg import conjugate_gradients
-from medsr.consistency.tikhonov import Tikhonov, tikhonov_sense
-from medsr.operators.gridding import Grid, cheapest_oversampling
-from medsr.operators.sense import sense_frames
+from medsr.consistency.cg import conjugate_gradients  # noqa: E402
+from medsr.consistency.tikhonov import Tikhonov, tikhonov_sense  # noqa: E402
+from medsr.operators.gridding import Grid, cheapest_oversampling  # noqa: E402
+from medsr.operators.sense import sense_frames  # noqa: E402
 
 CASES = {96: (16, 915), 128: (32, 1408)}
 INTERLEAVES = 20
@@ -109,12 +109,14 @@ def make(n: int, frames: int) -> Problem:
         largest = float(v[0].norm())
         v = v / v.flatten(1).norm(dim=1)[:, None, None]
     damping = 0.01 * largest
-    solved = conjugate_gradients(operator.gram, operator.adjoint(y), damping=damping, iterations=500, tolerance=1e-9)
+    solved = conjugate_gradients(
+        operator.gram, operator.adjoint(y), damping=damping, iterations=500, tolerance=1e-9
+    )
     return Problem(n, maps, k, y, damping, solved.x)
 
 
 class Tool:
-    """`solve(frame, iterations)` returns an (n, n) image; what all frames share is made beforehand if it can be."""
+    """`solve(frame, iterations)` returns an (n, n) image; what frames share is made beforehand if it can be."""
 
     name = ""
     children = False  # whether the work is done in other processes
@@ -189,10 +191,10 @@ class Bartorch(Tool):
     def solve(self, frame: int, iterations: int) -> np.ndarray:
         from bartorch import linop, optim
 
-        A = linop.NoncartesianSense(
+        operator = linop.NoncartesianSense(
             self.s, (self.p.n, self.p.n), traj=self.k[frame][None], toeplitz=False, coil_batch=0
         )
-        x = optim.CG(lambda_=self.p.damping, maxiter=iterations)(self.y[frame][:, None], A)
+        x = optim.CG(lambda_=self.p.damping, maxiter=iterations)(self.y[frame][:, None], operator)
         return x.reshape(self.p.n, self.p.n).numpy()
 
 
@@ -235,11 +237,11 @@ class Mrpro(Tool):
             kz=torch.zeros(1, 1, 1, 1, 1), ky=k[:, 0].reshape(shape), kx=k[:, 1].reshape(shape)
         )
         fourier = ops.FourierOp(recon_matrix=self.matrix, encoding_matrix=self.matrix, traj=traj)
-        A = fourier @ ops.SensitivityOp(self.maps)
+        operator = fourier @ ops.SensitivityOp(self.maps)
         y = self.p.kspace[frame].to(torch.complex64)[None, :, None, None]
-        (b,) = A.H(y)
-        H = A.gram + self.p.damping * ops.IdentityOp()
-        (x,) = self.mrpro.algorithms.optimizers.cg(H, b, max_iterations=iterations, tolerance=0.0)
+        (b,) = operator.H(y)
+        normal = operator.gram + self.p.damping * ops.IdentityOp()
+        (x,) = self.mrpro.algorithms.optimizers.cg(normal, b, max_iterations=iterations, tolerance=0.0)
         return x.reshape(self.p.n, self.p.n).numpy()
 
 
@@ -348,7 +350,9 @@ def measure(problem: Problem, tools: list[Tool], frames: int, repeats: int) -> l
                 tool.solve_all(iterations)
                 best[tool.name][slot] = min(best[tool.name][slot], (tool.cpu() - start) / frames * 1e3)
     rows = []
-    print(f"{'':26} {'to 1e-3':>8} {'ms a frame':>11} {'ratio':>6} {'ms an iteration':>16} {'set-up':>7} {'off':>8}")
+    print(
+        f"{'':26} {'to 1e-3':>8} {'ms a frame':>11} {'ratio':>6} {'ms an iteration':>16} {'set-up':>7} {'off':>8}"
+    )
     reference = best[tools[0].name][0]
     for tool in tools:
         iterations, off, reached = found[tool.name]
