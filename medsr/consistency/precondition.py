@@ -13,7 +13,7 @@ from medsr.acquisition.prewhiten import mix_coils
 TAIL = 1e-2
 """Share of the coils' total energy that the principal ones may leave out."""
 
-WORTHWHILE = 0.6
+WORTHWHILE = 0.5
 """Principal coils pay where they are at most this share of all."""
 
 

@@ -25,6 +25,10 @@ INNER_TOLERANCE = 0.05
 
 INNER_ITERATIONS = 40
 
+LEAST_DAMPING = 0.01
+"""λ over the largest diagonal entry of ``AᴴA`` in Fourier space, below which what the principal coils leave out
+is no longer small beside λ, and the circulant alone is the better preconditioner."""
+
 CHAIN = 32
 """Frames in a row that start from one another when warm: fixed, so that the number of threads changes nothing."""
 
@@ -45,7 +49,8 @@ class Tikhonov:
     eps : relative accuracy of the Fourier transforms.
     preconditioner : `none`; `circulant` (`CirculantPreconditioner`); `coils`, a short solve of the same frame
         with the few principal coils that see nearly all of it, itself preconditioned by the circulant. The
-        equations solved are those of all coils in each case. `auto` is `coils` where few coils will do.
+        equations solved are those of all coils in each case. `auto` is `coils` where few coils will do and λ is
+        not tiny, else `circulant`.
     warm : start each frame from the one before, in runs of 32 frames; else from zero.
     """
 
@@ -154,7 +159,8 @@ class _System:
         def flat(r: Tensor, _: float) -> Tensor:
             return circulant.apply(r, spectrum)
 
-        if self.few is None:
+        damped = self.how.damping >= LEAST_DAMPING * (float(spectrum.min()) ** -2 - self.how.damping)
+        if self.few is None or not (damped or self.how.preconditioner == "coils"):
             return gram._forward, b, flat
         if isinstance(gram, ToeplitzSenseGram):
             inner: LinearOperator = gram.with_maps(self.few)
