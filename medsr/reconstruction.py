@@ -169,11 +169,19 @@ def _figures(volume: Volume, image: Any, residual: Any, acquisition: SliceAcquis
     norm, data = _norm(residual), _norm(volume.data)
     figures = {
         "residual_over_data": norm / data if data else 0.0,
-        "negative_voxels": sum(int(np.count_nonzero(x < 0)) for x in image) if volume.data.min() >= 0 else 0,
+        "negative_voxels": _below_zero(image, volume.data),
     }
     if acquisition.noise > 0:
         figures["residual_over_noise"] = norm / (acquisition.noise * residual.size**0.5)
     return figures
+
+
+def _below_zero(image: Any, scan: NDArray[np.float32]) -> int:
+    """Voxels that lie below zero by more than 0.1 % of the greatest value of a scan that never does."""
+    if scan.min() < 0:
+        return 0
+    floor = -1e-3 * float(scan.max())
+    return sum(int(np.count_nonzero(x < floor)) for x in image)
 
 
 def _norm(values: NDArray[np.float32]) -> float:

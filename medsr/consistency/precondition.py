@@ -7,11 +7,13 @@ import math
 import torch
 from torch import Tensor
 
+from medsr.acquisition.compress import compression_matrix
+from medsr.acquisition.prewhiten import mix_coils
 
-TAIL = 5e-3
+TAIL = 1e-2
 """Share of the coils' total energy that the principal ones may leave out."""
 
-WORTHWHILE = 0.6
+WORTHWHILE = 0.5
 """Principal coils pay where they are at most this share of all."""
 
 
@@ -19,17 +21,12 @@ def principal_maps(maps: Tensor, tail: float = TAIL) -> Tensor:
     """The fewest orthogonal mixtures of the coil maps that hold all but `tail` of their energy.
 
     ``Σ_c S_cᴴ T S_c`` does not change when coils are mixed by a unitary matrix, so the gram of these few is close
-    to that of all: a preconditioner for equations that keep every coil. (Buehrer et al., Magn Reson Med
-    57:1131 (2007), doi:10.1002/mrm.21237, compress the data themselves this way.)
+    to that of all: a preconditioner for equations that keep every coil (ours; coil compression proper is
+    `medsr.acquisition.compress`).
 
     maps : complex (coils, *shape). Returns (few, *shape).
     """
-    flat = maps.flatten(1).to(torch.complex128)
-    energy, vectors = torch.linalg.eigh(flat @ flat.mH)  # ascending
-    total = float(energy.sum())
-    left = torch.cumsum(energy, 0)
-    few = max(1, int((left > tail * total).sum())) if total > 0 else 1
-    return (vectors[:, -few:].mH @ flat).reshape(few, *maps.shape[1:]).to(maps.dtype).contiguous()
+    return mix_coils(compression_matrix(maps, tail=tail, axis=0), maps, 0)
 
 
 class CirculantPreconditioner:
@@ -52,7 +49,8 @@ class CirculantPreconditioner:
         power = torch.zeros(self.shape, dtype=maps.real.dtype, device=maps.device)
         for coil in maps:
             power += torch.fft.fftn(coil).abs().square()
-        self.blur = torch.fft.fftn(power / math.prod(self.shape) ** 2)
+        # of the mirrored power: d correlates the samples with it
+        self.blur = torch.fft.fftn(power / math.prod(self.shape) ** 2).conj().resolve_conj()
         support = maps.abs().amax(0) > 0
         self.support = None if bool(support.all()) else support.to(maps.real.dtype)
 

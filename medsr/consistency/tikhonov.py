@@ -25,6 +25,10 @@ INNER_TOLERANCE = 0.05
 
 INNER_ITERATIONS = 40
 
+LEAST_DAMPING = 0.01
+"""λ over the largest diagonal entry of ``AᴴA`` in Fourier space, below which what the principal coils leave out
+is no longer small beside λ, and the circulant alone is the better preconditioner."""
+
 CHAIN = 32
 """Frames in a row that start from one another when warm: fixed, so that the number of threads changes nothing."""
 
@@ -45,7 +49,8 @@ class Tikhonov:
     eps : relative accuracy of the Fourier transforms.
     preconditioner : `none`; `circulant` (`CirculantPreconditioner`); `coils`, a short solve of the same frame
         with the few principal coils that see nearly all of it, itself preconditioned by the circulant. The
-        equations solved are those of all coils in each case. `auto` is `coils` where few coils will do.
+        equations solved are those of all coils in each case. `auto` is `coils` where few coils will do and λ is
+        not tiny, else `circulant`.
     warm : start each frame from the one before, in runs of 32 frames; else from zero.
     """
 
@@ -102,8 +107,9 @@ def tikhonov_sense(
             x[t],
             how,
             precondition,
-            start,
-            None if watch is None else lambda i: watch(t, i, x[t]),
+            flexible=system.few is not None,
+            start=start,
+            watch=None if watch is None else lambda i: watch(t, i, x[t]),
         )
 
     def run(first: int) -> None:
@@ -153,7 +159,8 @@ class _System:
         def flat(r: Tensor, _: float) -> Tensor:
             return circulant.apply(r, spectrum)
 
-        if self.few is None:
+        damped = self.how.damping >= LEAST_DAMPING * (float(spectrum.min()) ** -2 - self.how.damping)
+        if self.few is None or not (damped or self.how.preconditioner == "coils"):
             return gram._forward, b, flat
         if isinstance(gram, ToeplitzSenseGram):
             inner: LinearOperator = gram.with_maps(self.few)
@@ -166,7 +173,7 @@ class _System:
             # no further than the outer residual has to fall
             tolerance = max(INNER_TOLERANCE, 0.3 * enough)
             how = replace(self.how, iterations=INNER_ITERATIONS, tolerance=tolerance)
-            _solve(inner._forward, r, z, how, flat, None, None)
+            _solve(inner._forward, r, z, how, flat)
             return z
 
         return gram._forward, b, nested
@@ -178,62 +185,65 @@ def _solve(
     x: Tensor,
     how: Tikhonov,
     precondition: Preconditioning | None,
-    start: Tensor | None,
-    watch: Callable[[int], None] | None,
+    *,
+    flexible: bool = False,
+    start: Tensor | None = None,
+    watch: Callable[[int], None] | None = None,
 ) -> tuple[int, float]:
-    """Flexible conjugate gradients on one frame, into `x`; the steps taken and the relative residual.
+    """Conjugate gradients on one frame, into `x`; the steps taken and the relative residual.
 
-    The preconditioner may change from step to step, so directions are made conjugate by Polak and Ribière's
-    formula: Notay, SIAM J Sci Comput 22:1444 (2000), doi:10.1137/S1064827599362314.
+    flexible : the preconditioner changes from step to step, so directions are made conjugate by Polak and
+        Ribière's formula: Notay, SIAM J Sci Comput 22:1444 (2000), doi:10.1137/S1064827599362314.
     """
-    target = how.tolerance**2 * _dot(b, b)
+    scale = _dot(b, b)
+    target = how.tolerance**2 * scale
     if start is None:
         x.zero_()
         r = b.clone()
     else:
         x.copy_(start)
         r = b - gram(x).add_(x, alpha=how.damping)
-    rr, steps = _dot(r, r), 0
-    p, rz, last = None, 0.0, r
+    rr, rz, steps = _dot(r, r), 0.0, 0
+    p, last = None, None
     while steps < how.iterations and rr > target:
         z = r if precondition is None else precondition(r, (target / rr) ** 0.5)
-        old, rz = rz, _dot(r, z)
+        old, rz = rz, rr if precondition is None else _dot(r, z)
         if p is None:
             p = z.clone()
         else:
-            # `last` is r before the step; without a preconditioner r stays orthogonal to it
-            p.mul_((rz if precondition is None else rz - _dot(last, z)) / old).add_(z)
+            kept = rz if last is None else rz - _dot(last, z)
+            p.mul_(kept / old).add_(z)
         q = gram(p).add_(p, alpha=how.damping)
-        # <r, p> is <r, z> in exact arithmetic and with a fixed preconditioner
-        step = _dot(r, p) / _dot(p, q)
+        # <r, p> = <r, z> where all directions so far are conjugate
+        step = (rz if last is None else _dot(r, p)) / _dot(p, q)
         x.add_(p, alpha=step)
-        if precondition is None:
-            r.sub_(q, alpha=step)
-        else:
+        if flexible:
             last, r = r, torch.sub(r, q, alpha=step)
+        else:
+            r.sub_(q, alpha=step)
         rr = _dot(r, r)
         steps += 1
         if watch is not None:
             watch(steps)
-    scale = _dot(b, b)
     return steps, (rr / scale) ** 0.5 if scale > 0 else 0.0 * rr
 
 
 def _dot(u: Tensor, v: Tensor) -> float:
-    return float(torch.dot(torch.view_as_real(u).flatten(), torch.view_as_real(v).flatten()))
+    return torch.dot(torch.view_as_real(u).view(-1), torch.view_as_real(v).view(-1)).item()
 
 
 def _parallel(run: Callable[[int], None], firsts: range, workers: int) -> None:
-    """`run` each item; with several workers each has one thread of torch's own, so that they do not crowd."""
-    if workers <= 1:
-        for first in firsts:
-            run(first)
-        return
+    """`run` each item in one of `workers` threads, torch itself on one thread in each: they do not crowd each
+    other, and the result is the same for any number of them."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            list(pool.map(run, firsts))
+        if workers <= 1:
+            for first in firsts:
+                run(first)
+        else:
+            with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                list(pool.map(run, firsts))
     finally:
         torch.set_num_threads(threads)
 
@@ -248,7 +258,7 @@ def _checked(kspace: Tensor, trajectories: Tensor, maps: Tensor, how: Tikhonov) 
     if len(maps) != coils or trajectories.shape[-2] != samples or trajectories.shape[:-2] not in ((), (frames,)):
         raise UsageError(
             "k-space, trajectories and coil maps do not fit",
-            got=f"k-space {tuple(kspace.shape)}, trajectories {tuple(trajectories.shape)}, maps {tuple(maps.shape)}",
+            got=f"{tuple(kspace.shape)}, {tuple(trajectories.shape)}, {tuple(maps.shape)}",
             rule="(frames, coils, samples), ([frames,] samples, dims), (coils, *shape)",
         )
     known = how.preconditioner in get_args(Preconditioner)

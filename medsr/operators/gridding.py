@@ -6,8 +6,11 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
+from scipy.special import i0e
 from torch import Tensor
 
 from medsr.errors import UsageError
@@ -31,10 +34,19 @@ class KaiserBessel:
     def beta(self) -> float:
         return math.pi * math.sqrt((self.width * (1 - 0.5 / self.oversampling)) ** 2 - 0.8)
 
-    def __call__(self, u: Tensor) -> Tensor:
-        inside = torch.clamp(1 - (2 * u / self.width) ** 2, min=0)
-        value = torch.special.i0e(self.beta * inside.sqrt()) * torch.exp(self.beta * (inside.sqrt() - 1))
-        return torch.where(u.abs() <= self.width / 2, value, torch.zeros_like(value))
+    def taps(self, u: Tensor) -> tuple[Tensor, Tensor]:
+        """First grid point (…) and values (…, width) of the kernel centred at each `u`, in grid points.
+
+        Between grid points every tap is a smooth function of the offset, so it is evaluated as a polynomial.
+        """
+        first = torch.ceil(u - self.width / 2)
+        # the offset, -1 to 1
+        t = (2 * (u - first) - (self.width - 1)).unsqueeze(-1)
+        powers = _tap_polynomials(self.width, self.beta).to(u)
+        value = powers[0].expand(*u.shape, -1)
+        for coefficient in powers[1:]:
+            value = torch.addcmul(coefficient, value, t)
+        return first, value
 
     def transform(self, frequency: Tensor) -> Tensor:
         """The Fourier transform of the kernel at `frequency`, in cycles per grid point."""
@@ -42,6 +54,22 @@ class KaiserBessel:
         root = squared.abs().sqrt().clamp(min=1e-12)
         value = torch.where(squared >= 0, torch.sinh(root), torch.sin(root)) / root
         return self.width * value * math.exp(-self.beta)
+
+
+@lru_cache(maxsize=64)
+def _tap_polynomials(width: int, beta: float) -> Tensor:
+    """(degree + 1, width) float64 coefficients, highest power first, of ``φ(t/2 + (width - 1)/2 - i)``, tap i."""
+    degree = width + 8
+    nodes = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
+    u = nodes[:, None] / 2 + (width - 1) / 2 - np.arange(width)
+    inside = np.sqrt(np.clip(1 - (2 * u / width) ** 2, 0, None))
+    values = i0e(beta * inside) * np.exp(beta * (inside - 1))
+    fitted = np.polynomial.chebyshev.chebfit(nodes, values, degree)
+    powers = np.zeros_like(fitted)
+    for tap, column in enumerate(fitted.T):
+        monomials = np.polynomial.chebyshev.cheb2poly(column)  # without trailing zeros
+        powers[: len(monomials), tap] = monomials
+    return torch.from_numpy(powers[::-1].copy())
 
 
 def kernel_width(eps: float, oversampling: float) -> int:
@@ -107,37 +135,35 @@ class Grid:
             total = total * (1 / (kernel.transform(r) * math.sqrt(n))).reshape(view)
         return total
 
-    def interpolation(self, k: Tensor) -> tuple[Tensor, Tensor]:
-        """Columns and float64 weights, both (samples, taps), of the matrix from grid points to samples.
+    def interpolation(self, k: Tensor, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
+        """Columns (int32) and weights (`dtype`), both (samples, taps), of the matrix from grid points to samples.
 
         k : (samples, dims), cycles per field of view.
         """
-        samples = k.shape[0]
-        columns = torch.zeros(samples, 1, dtype=torch.int64, device=k.device)
-        weights = torch.ones(samples, 1, dtype=torch.float64, device=k.device)
+        columns = torch.zeros(len(k), 1, dtype=torch.int32, device=k.device)
+        weights = torch.ones(len(k), 1, dtype=dtype, device=k.device)
         for axis, (n, g, kernel) in enumerate(zip(self.shape, self.size, self.kernels, strict=True)):
-            u = k[:, axis] * (g / n)
-            first = torch.ceil(u - kernel.width / 2)
+            first, value = kernel.taps(k[:, axis] * (g / n))
             j = first[:, None] + torch.arange(kernel.width, device=k.device)
-            sign = 1 - 2 * torch.remainder(j, 2)
-            value = kernel(u[:, None] - j) * sign
-            columns = (columns[:, :, None] * g + torch.remainder(j, g).long()[:, None, :]).flatten(1)
+            value = (value * (1 - 2 * torch.remainder(j, 2))).to(dtype)
+            place = torch.remainder(j, g).int()
+            columns = ((columns * g)[:, :, None] + place[:, None, :]).flatten(1)
             weights = (weights[:, :, None] * value[:, None, :]).flatten(1)
         return columns, weights
 
     def matrices(self, k: Tensor, dtype: torch.dtype) -> Interpolation:
         """The interpolation from grid to samples as sparse matrices of real `dtype`."""
-        columns, weights = self.interpolation(k)
+        columns, weights = self.interpolation(k, dtype)
         samples, taps = columns.shape
-        columns, weights = columns.flatten(), weights.flatten().to(dtype)
-        order = torch.argsort(columns.int(), stable=True)
+        columns, weights = columns.flatten(), weights.flatten()
+        order = torch.argsort(columns, stable=True).int()
         counts = torch.bincount(columns, minlength=math.prod(self.size))
         touched = torch.nonzero(counts).flatten()
-        position = torch.empty_like(counts)
-        position[touched] = torch.arange(len(touched), device=k.device)
-        rows = torch.arange(0, samples * taps + 1, taps, device=k.device)
-        ends = torch.cumsum(counts[touched], 0)
-        starts = torch.cat([ends.new_zeros(1), ends])
+        position = counts.new_zeros(len(counts), dtype=torch.int32)
+        position[touched] = torch.arange(len(touched), dtype=torch.int32, device=k.device)
+        rows = torch.arange(0, samples * taps + 1, taps, dtype=torch.int32, device=k.device)
+        starts = torch.zeros(len(touched) + 1, dtype=torch.int32, device=k.device)
+        torch.cumsum(counts[touched], 0, dtype=torch.int32, out=starts[1:])
         return Interpolation(
             touched,
             _csr(rows, position[columns], weights, (samples, len(touched))),
@@ -182,7 +208,7 @@ with warnings.catch_warnings():
 
 def _csr(starts: Tensor, columns: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
     # 32-bit indices: half the memory that each product has to read
-    return torch.sparse_csr_tensor(starts.int(), columns.int(), values, size=size, check_invariants=False)
+    return torch.sparse_csr_tensor(starts, columns, values, size=size, check_invariants=False)
 
 
 class GriddedTransform:

@@ -143,7 +143,7 @@ def _numpy(x: Tensor) -> Any:
 def import_finufft() -> Any:
     """The `finufft` module, or an error that says how to get it."""
     try:
-        import finufft  # noqa: PLC0415 - optional, and slow to load
+        import finufft  # optional, and slow to load
     except ImportError as error:
         raise MedsrError("the non-uniform FFT needs finufft", hint="pip install medsr[kspace]") from error
     if not hasattr(finufft.Plan, "execute_adjoint"):

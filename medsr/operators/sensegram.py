@@ -20,7 +20,7 @@ from medsr.operators.toeplitz import convolve, toeplitz_spectrum
 CHUNK = 16
 """Coil images (times segments) in one sparse product: its weights are read once for all of them."""
 
-CACHE = 2**19
+CACHE = 2**20
 """Bytes of the grids in one FFT call: these stay in a core's own cache from the FFT to the product after it."""
 
 
@@ -69,7 +69,8 @@ class Scratch:
         self.wide = torch.float64 if like.dtype == torch.complex64 else torch.complex128
         points = math.prod(grid.size)
         self.images, self.grid = images, grid
-        self.group = min(images, max(1, CACHE // (points * like.element_size())))
+        most = max(1, CACHE // (points * like.element_size()))
+        self.group = -(-images // -(-images // most))  # groups of nearly equal size
         # both stay zero outside what is written
         self.image = like.new_zeros(self.group, *grid.size)
         self.spectrum = like.new_zeros(self.group, *grid.size)
@@ -117,10 +118,13 @@ class DirectSenseGram(LinearOperator):
 
     def _forward(self, x: Tensor) -> Tensor:
         checked_complex("DirectSenseGram", x)
+        if x.ndim == len(self.in_shape) and x.dtype == self.shared.maps.dtype:
+            return self._one(x)
         flat = x.reshape(-1, *self.in_shape).to(self.shared.maps.dtype)
         return torch.stack([self._one(image) for image in flat]).reshape(x.shape).to(x.dtype)
 
-    _adjoint = _forward
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._forward(y)
 
     def _one(self, x: Tensor) -> Tensor:
         shared = self.shared
@@ -159,7 +163,7 @@ class DirectSenseGram(LinearOperator):
         return coils, samples
 
     def _multiply(self, maps: Tensor, x: Tensor, some: slice, out: Tensor) -> None:
-        """Coil images: image i is of coil i, or with segments of coil ``i // segments``, segment ``i % segments``."""
+        """Image i is of coil i, or with segments of coil ``i // segments`` and segment ``i % segments``."""
         if self.shared.phases is None:
             torch.mul(maps[some], x, out=out)
             return
@@ -231,7 +235,8 @@ class ToeplitzSenseGram(LinearOperator):
         flat = x.reshape(-1, *self.in_shape).to(self.maps.dtype)
         return torch.stack([self._one(image) for image in flat]).reshape(x.shape).to(x.dtype)
 
-    _adjoint = _forward
+    def _adjoint(self, y: Tensor) -> Tensor:
+        return self._forward(y)
 
     def with_maps(self, maps: Tensor) -> ToeplitzSenseGram:
         """The same trajectory seen by other coils."""

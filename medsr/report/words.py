@@ -45,8 +45,8 @@ _KNOWN = {
     ),
     "negative_voxels": (
         "voxels below zero",
-        "The scan has no values below zero, the result has these: small undershoots beside sharp edges, and noise "
-        "in air.",
+        "The scan has no values below zero; these of the result lie below it by more than 0.1 % of the scan's "
+        "greatest: undershoots beside sharp edges, and noise in air.",
     ),
 }
 

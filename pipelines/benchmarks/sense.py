@@ -1,11 +1,12 @@
 """Tikhonov-SENSE of single spiral interleaves: medsr, its peers, and the FFTs alone.
 
-    python pipelines/benchmarks/sense.py [--sizes 96 128] [--frames 8] [--json out.json]
+    python pipelines/benchmarks/sense.py [--sizes 96 128] [--frames 16] [--compress 8] [--json out.json]
 
 Everything runs in one process on one thread, a frame at a time from a zero start, with the same data, coils and
-λ; no coil compression. For each tool the number of iterations that brings its iterate within 1e-3 of the
-converged solution is found first (`to 1e-3`), then that many are timed: CPU time, set-up of the frame's
-trajectory included, best of several repeats taken in turns, so that other load on the machine meets all alike.
+λ; no coil compression, or with `--compress` the same for all. For each tool the number of iterations that brings
+its iterate within 1e-3 of the converged solution is found first (`to 1e-3`; medsr's default is steered by its
+tolerance, ten levels a decade), then that many are timed: CPU time, set-up of the frame's trajectory included,
+best of several repeats taken in turns, so that other load on the machine meets all alike.
 "Converged" is each tool's own limit, which forgives it the error of its own transform; that error stands in
 its own column (`off`: distance of the limit from the double-precision solution with the exact transform's
 accuracy). λ is that of ``min ‖A x - y‖² + λ ‖x‖²`` with the orthonormal transform: 1 % of the largest eigenvalue
@@ -34,13 +35,15 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import numpy as np
-import torch
+import numpy as np  # noqa: E402 - after the number of threads is fixed
+import torch  # noqa: E402
 
-from medsr.consistency.cg import conjugate_gradients
-from medsr.consistency.tikhonov import Tikhonov, tikhonov_sense
-from medsr.operators.gridding import Grid, cheapest_oversampling
-from medsr.operators.sense import sense_frames
+from medsr.acquisition.compress import compression_matrix  # noqa: E402
+from medsr.acquisition.prewhiten import mix_coils  # noqa: E402
+from medsr.consistency.cg import conjugate_gradients  # noqa: E402
+from medsr.consistency.tikhonov import Tikhonov, tikhonov_sense  # noqa: E402
+from medsr.operators.gridding import Grid, cheapest_oversampling  # noqa: E402
+from medsr.operators.sense import sense_frames  # noqa: E402
 
 CASES = {96: (16, 915), 128: (32, 1408)}
 INTERLEAVES = 20
@@ -93,7 +96,8 @@ def phantom(n: int) -> torch.Tensor:
     return torch.polar(image, 0.5 * x + 0.3 * y * x)
 
 
-def make(n: int, frames: int) -> Problem:
+def make(n: int, frames: int, virtual: int | None = None) -> Problem:
+    """Data of all coils; with `virtual`, maps and data are compressed to so many before anything is solved."""
     coils, samples = CASES[n]
     torch.manual_seed(n)
     maps = coil_maps(coils, n)
@@ -102,6 +106,10 @@ def make(n: int, frames: int) -> Problem:
     operator = sense_frames(k, maps, eps=1e-11)
     y = operator(phantom(n).expand(frames, n, n))
     y = y + 0.02 * y.abs().mean() * torch.randn(y.shape, dtype=y.dtype)
+    if virtual is not None:
+        matrix = compression_matrix(maps, coils=virtual, axis=0)
+        maps, y = mix_coils(matrix, maps, 0), mix_coils(matrix, y)
+        operator = sense_frames(k, maps, eps=1e-11)
     v = torch.randn(frames, n, n, dtype=torch.complex128)
     largest = 0.0
     for _ in range(20):
@@ -116,7 +124,7 @@ def make(n: int, frames: int) -> Problem:
 
 
 class Tool:
-    """`solve(frame, iterations)` returns an (n, n) image; what all frames share is made beforehand if it can be."""
+    """`solve(frame, iterations)` returns an (n, n) image; what frames share is made beforehand if it can be."""
 
     name = ""
     children = False  # whether the work is done in other processes
@@ -140,12 +148,13 @@ class Tool:
 
 
 class Medsr(Tool):
-    """The default: each level halves the tolerance that the frame is solved to."""
+    """The default: ten levels are a decade of the tolerance that the frame is solved to."""
 
     name = "medsr"
     preconditioner = "auto"
+    warm = False
     counts = False
-    levels = 22
+    levels = 70
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
@@ -159,9 +168,19 @@ class Medsr(Tool):
         self._several(slice(None), iterations)
 
     def _several(self, frames: slice, level: int) -> np.ndarray:
-        stop = {"iterations": level, "tolerance": 0.0} if self.counts else {"tolerance": 0.5**level}
-        how = Tikhonov(self.p.damping, preconditioner=self.preconditioner, **stop)
+        stop = {"iterations": level, "tolerance": 0.0} if self.counts else {"tolerance": 10 ** (-level / 10)}
+        how = Tikhonov(self.p.damping, preconditioner=self.preconditioner, warm=self.warm, **stop)
         return tikhonov_sense(self.y[frames], self.k[frames], self.s, how).x.numpy()
+
+
+class MedsrWarm(Medsr):
+    """Each frame from the one before; the first from zero. Not to be set against the others' zero start."""
+
+    name = "medsr, warm start"
+    warm = True
+
+    def solve(self, frame: int, iterations: int) -> np.ndarray:
+        return self._several(slice(0, frame + 1), iterations)[frame]
 
 
 class MedsrCirculant(Medsr):
@@ -191,10 +210,10 @@ class Bartorch(Tool):
     def solve(self, frame: int, iterations: int) -> np.ndarray:
         from bartorch import linop, optim
 
-        A = linop.NoncartesianSense(
+        operator = linop.NoncartesianSense(
             self.s, (self.p.n, self.p.n), traj=self.k[frame][None], toeplitz=False, coil_batch=0
         )
-        x = optim.CG(lambda_=self.p.damping, maxiter=iterations)(self.y[frame][:, None], A)
+        x = optim.CG(lambda_=self.p.damping, maxiter=iterations)(self.y[frame][:, None], operator)
         return x.reshape(self.p.n, self.p.n).numpy()
 
 
@@ -217,11 +236,15 @@ class Sigpy(Tool):
 
 class Mrpro(Tool):
     name = "mrpro"
+    toeplitz = True
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem)
-        if "torchvision" not in sys.modules:  # beside a CPU torch the real one does not load; not used here
-            sys.modules["torchvision"] = types.ModuleType("torchvision")
+        # torchvision for a CPU torch may not be at hand; mrpro needs it for its phantoms only
+        for module in ("torchvision", "torchvision.transforms", "torchvision.transforms.functional"):
+            sys.modules.setdefault(module, types.ModuleType(module))
+        sys.modules["torchvision"].transforms = sys.modules["torchvision.transforms"]
+        sys.modules["torchvision.transforms"].functional = sys.modules["torchvision.transforms.functional"]
         import mrpro
 
         n = problem.n
@@ -237,12 +260,18 @@ class Mrpro(Tool):
             kz=torch.zeros(1, 1, 1, 1, 1), ky=k[:, 0].reshape(shape), kx=k[:, 1].reshape(shape)
         )
         fourier = ops.FourierOp(recon_matrix=self.matrix, encoding_matrix=self.matrix, traj=traj)
-        A = fourier @ ops.SensitivityOp(self.maps)
+        operator = fourier @ ops.SensitivityOp(self.maps)
         y = self.p.kspace[frame].to(torch.complex64)[None, :, None, None]
-        (b,) = A.H(y)
-        H = A.gram + self.p.damping * ops.IdentityOp()
-        (x,) = self.mrpro.algorithms.optimizers.cg(H, b, max_iterations=iterations, tolerance=0.0)
+        (b,) = operator.H(y)
+        gram = operator.gram if self.toeplitz else operator.H @ operator
+        normal = gram + self.p.damping * ops.IdentityOp()
+        (x,) = self.mrpro.algorithms.optimizers.cg(normal, b, max_iterations=iterations, tolerance=0.0)
         return x.reshape(self.p.n, self.p.n).numpy()
+
+
+class MrproDirect(Mrpro):
+    name = "mrpro, Toeplitz off"
+    toeplitz = False
 
 
 class BartCli(Tool):
@@ -270,7 +299,7 @@ class BartCli(Tool):
 
 def fft_floor(p: Problem, iterations: int) -> Callable[[], None]:
     """The FFTs that medsr's gram does, and nothing else."""
-    coils, samples = CASES[p.n]
+    coils, samples = p.kspace.shape[1:]
     grid = Grid((p.n, p.n), Tikhonov(1).eps, cheapest_oversampling((p.n, p.n), Tikhonov(1).eps, samples)[0])
     x = torch.zeros(min(coils, 16), *grid.size, dtype=torch.complex64)
 
@@ -304,17 +333,18 @@ def to_target(tool: Tool, frames: int) -> tuple[int, float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=sorted(CASES), choices=sorted(CASES))
-    parser.add_argument("--frames", type=int, default=8)
+    parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--compress", type=int, help="virtual coils, for all tools alike")
     parser.add_argument("--only", nargs="+", help="tools by the start of their names")
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(1)
     rows: list[dict[str, object]] = []
     for n in args.sizes:
-        problem = make(n, args.frames)
+        problem = make(n, args.frames, args.compress)
         tools: list[Tool] = []
-        for kind in (Medsr, MedsrCirculant, MedsrPlain, Bartorch, Sigpy, Mrpro, BartCli):
+        for kind in (Medsr, MedsrWarm, MedsrCirculant, MedsrPlain, Bartorch, Sigpy, Mrpro, MrproDirect, BartCli):
             if args.only and not any(kind.name.startswith(o) for o in args.only):
                 continue
             if kind is BartCli and shutil.which("bart") is None:
@@ -332,7 +362,7 @@ def main() -> None:
 
 
 def measure(problem: Problem, tools: list[Tool], frames: int, repeats: int) -> list[dict[str, object]]:
-    coils, samples = CASES[problem.n]
+    coils, samples = problem.kspace.shape[1:]
     print(f"\n{problem.n} x {problem.n}, {coils} coils, {samples} samples, λ = {problem.damping:.4g}")
     found = {t.name: to_target(t, min(frames, 3)) for t in tools}
     best = {t.name: [float("inf")] * 3 for t in tools}

@@ -135,7 +135,13 @@ def test_implicit_second_derivative():
 
 def test_refusals():
     b = vector()
-    for options in ({"damping": -1.0}, {"item_dims": 0}, {"item_dims": 2}, {"iterations": -1}, {"tolerance": -1.0}):
+    for options in (
+        {"damping": -1.0},
+        {"item_dims": 0},
+        {"item_dims": 2},
+        {"iterations": -1},
+        {"tolerance": -1.0},
+    ):
         with pytest.raises(UsageError):
             conjugate_gradients(lambda x: x, b, **{"item_dims": 1, **options})
     with pytest.raises(UsageError):

@@ -66,7 +66,7 @@ def test_gaussian(backend):
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_shifted_point(backend):
-    """A point at voxel (i, j) is a plane wave whose phase is zero at the centre voxel n//2; axes keep their order."""
+    """A point is a plane wave whose phase is zero where the point is at voxel n//2; axes keep their order."""
     shape, place = (15, 20), (4, 13)
     x = torch.zeros(shape, dtype=torch.complex128)
     x[place] = 1.0

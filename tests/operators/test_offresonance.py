@@ -1,5 +1,6 @@
 """Time segments against the exact sum over a field that evolves while it is read."""
 
+import itertools
 import math
 
 import pytest
@@ -51,7 +52,7 @@ def test_against_the_exact_sum(relaxation):
 
 def test_more_segments_err_less():
     errors = [TimeSegments(TIMES, field(), segments=count).error for count in (4, 6, 8, 10, 12)]
-    assert all(b < a for a, b in zip(errors, errors[1:], strict=False))
+    assert all(b < a for a, b in itertools.pairwise(errors))
 
 
 def test_sign_a_positive_field_turns_like_a_positive_gradient():
