@@ -35,15 +35,15 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[name] = "1"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import numpy as np  # noqa: E402 - after the number of threads is fixed
-import torch  # noqa: E402
+import numpy as np
+import torch
 
-from medsr.acquisition.compress import compression_matrix  # noqa: E402
-from medsr.acquisition.prewhiten import mix_coils  # noqa: E402
-from medsr.consistency.cg import conjugate_gradients  # noqa: E402
-from medsr.consistency.tikhonov import Tikhonov, tikhonov_sense  # noqa: E402
-from medsr.operators.gridding import Grid, cheapest_oversampling  # noqa: E402
-from medsr.operators.sense import sense_frames  # noqa: E402
+from medsr.acquisition.compress import compression_matrix
+from medsr.acquisition.prewhiten import mix_coils
+from medsr.consistency.cg import conjugate_gradients
+from medsr.consistency.tikhonov import Tikhonov, tikhonov_sense
+from medsr.operators.gridding import Grid, cheapest_oversampling
+from medsr.operators.sense import sense_frames
 
 CASES = {96: (16, 915), 128: (32, 1408)}
 INTERLEAVES = 20
