@@ -17,16 +17,20 @@ WORTHWHILE = 0.5
 """Principal coils pay where they are at most this share of all."""
 
 
-def principal_maps(maps: Tensor, tail: float = TAIL) -> Tensor:
-    """The fewest orthogonal mixtures of the coil maps that hold all but `tail` of their energy.
+def principal_maps(maps: Tensor, tail: float = TAIL) -> tuple[Tensor, Tensor]:
+    """Unitary mixtures of the coil maps: the fewest that hold all but `tail` of their energy, and the rest.
 
-    ``Σ_c S_cᴴ T S_c`` does not change when coils are mixed by a unitary matrix, so the gram of these few is close
-    to that of all: a preconditioner for equations that keep every coil (ours; coil compression proper is
-    `medsr.acquisition.compress`).
+    ``Σ_c S_cᴴ T S_c`` does not change when coils are mixed by a unitary matrix, so it is the sum of the grams of
+    the two: the first small and close to the whole, a preconditioner for equations that keep every coil (ours;
+    coil compression proper is `medsr.acquisition.compress`).
 
-    maps : complex (coils, *shape). Returns (few, *shape).
+    maps : complex (coils, *shape). Returns (few, *shape) and (coils - few, *shape).
     """
-    return mix_coils(compression_matrix(maps, tail=tail, axis=0), maps, 0)
+    if not bool(maps.any()):
+        return maps, maps[:0]
+    few = len(compression_matrix(maps, tail=tail, axis=0))
+    mixed = mix_coils(compression_matrix(maps, coils=len(maps), axis=0), maps, 0)
+    return mixed[:few].contiguous(), mixed[few:].contiguous()
 
 
 class CirculantPreconditioner:

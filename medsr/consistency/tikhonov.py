@@ -4,26 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from medsr.consistency.cg import Solution
+from medsr.consistency.krylov import Stop, Watch, dot, nested_cg, pcg
 from medsr.consistency.precondition import WORTHWHILE, CirculantPreconditioner, principal_maps
 from medsr.errors import InputError, UsageError
-from medsr.operators.base import LinearOperator
 from medsr.operators.kspace import REAL, checked_trajectory
 from medsr.operators.offresonance import TimeSegments
 from medsr.operators.sense import Sense
 from medsr.operators.sensegram import DirectSenseGram, SharedMaps, ToeplitzSenseGram
 from medsr.operators.toeplitz import direct_is_cheaper
-
-INNER_TOLERANCE = 0.05
-"""Relative residual to which the equations of the principal coils are solved for one preconditioning."""
-
-INNER_ITERATIONS = 40
 
 LEAST_DAMPING = 0.01
 """λ over the largest diagonal entry of ``AᴴA`` in Fourier space, below which what the principal coils leave out
@@ -32,9 +27,6 @@ is no longer small beside λ, and the circulant alone is the better precondition
 CHAIN = 32
 """Frames in a row that start from one another when warm: fixed, so that the number of threads changes nothing."""
 
-
-Gram = Callable[[Tensor], Tensor]
-Preconditioning = Callable[[Tensor, float], Tensor]
 
 Preconditioner = Literal["auto", "none", "circulant", "coils"]
 
@@ -100,17 +92,8 @@ def tikhonov_sense(
     residual = torch.zeros(frames, dtype=torch.float64)
 
     def one(t: int, start: Tensor | None) -> None:
-        gram, b, precondition = system.frame(k[t], kspace[t])
-        taken[t], residual[t] = _solve(
-            gram,
-            b,
-            x[t],
-            how,
-            precondition,
-            flexible=system.few is not None,
-            start=start,
-            watch=None if watch is None else lambda i: watch(t, i, x[t]),
-        )
+        seen = None if watch is None else lambda i, z: watch(t, i, z)
+        x[t], residual[t], taken[t] = system.solve(k[t], kspace[t], start, seen)
 
     def run(first: int) -> None:
         last = min(first + CHAIN, frames) if how.warm else first + 1
@@ -128,108 +111,56 @@ class _System:
     """The equations of all frames: what they share, made once."""
 
     def __init__(self, maps: Tensor, samples: int, how: Tikhonov, segments: TimeSegments | None) -> None:
-        self.maps, self.how, self.segments = maps, how, segments
+        self.maps, self.samples, self.how, self.segments = maps, samples, how, segments
         count = 1 if segments is None else len(segments)
-        direct = direct_is_cheaper(samples, maps.shape[1:], eps=how.eps, segments=count)
-        self.shared = SharedMaps(maps, samples, eps=how.eps, segments=segments) if direct else None
+        self.direct = direct_is_cheaper(samples, maps.shape[1:], eps=how.eps, segments=count)
+        self.shared = self._share(maps)
         self.circulant = None if how.preconditioner == "none" else CirculantPreconditioner(maps)
-        few = None
+        self.few = self.rest = None
         if how.preconditioner in ("auto", "coils"):
-            few = principal_maps(maps)
-            if how.preconditioner == "auto" and len(few) > WORTHWHILE * len(maps):
-                few = None
-        self.few = few
-        self.shared_few = (
-            SharedMaps(few, samples, eps=how.eps, segments=segments) if direct and few is not None else None
-        )
+            few, rest = principal_maps(maps)
+            if len(rest) and (how.preconditioner == "coils" or len(few) <= WORTHWHILE * len(maps)):
+                self.few, self.rest = (few, self._share(few)), (rest, self._share(rest))
 
-    def frame(self, k: Tensor, y: Tensor) -> tuple[Gram, Tensor, Preconditioning | None]:
-        """``AᴴA``, ``Aᴴ y`` and the preconditioner of one frame."""
-        gram: LinearOperator
+    def _share(self, maps: Tensor) -> SharedMaps | None:
+        how = self.how
+        return SharedMaps(maps, self.samples, eps=how.eps, segments=self.segments) if self.direct else None
+
+    def solve(self, k: Tensor, y: Tensor, start: Tensor | None, watch: Watch | None) -> tuple[Tensor, float, int]:
+        """One frame: the image, its relative residual, the steps taken."""
+        gram: DirectSenseGram | ToeplitzSenseGram
+        damping, stop = self.how.damping, Stop(self.how.iterations, self.how.tolerance)
         if self.shared is not None:
             gram = DirectSenseGram(k, self.shared)
             b = gram.backproject(y)
         else:
-            sense = Sense(k, self.maps, segments=self.segments, eps=self.how.eps, form="toeplitz")
-            gram, b = sense.normal, sense._adjoint(y)
+            gram = ToeplitzSenseGram(k, self.maps, eps=self.how.eps, segments=self.segments)
+            b = Sense(k, self.maps, segments=self.segments, eps=self.how.eps)._adjoint(y)
         if self.circulant is None:
-            return gram._forward, b, None
-        circulant, spectrum = self.circulant, self.circulant.spectrum(k, self.how.damping)
-
-        def flat(r: Tensor, _: float) -> Tensor:
-            return circulant.apply(r, spectrum)
-
-        damped = self.how.damping >= LEAST_DAMPING * (float(spectrum.min()) ** -2 - self.how.damping)
-        if self.few is None or not (damped or self.how.preconditioner == "coils"):
-            return gram._forward, b, flat
-        if isinstance(gram, ToeplitzSenseGram):
-            inner: LinearOperator = gram.with_maps(self.few)
+            x, r, steps = pcg(gram._forward, b, damping, stop, start=start, watch=watch)
         else:
-            assert isinstance(gram, DirectSenseGram) and self.shared_few is not None
-            inner = gram.with_maps(self.shared_few)
+            circulant, spectrum = self.circulant, self.circulant.spectrum(k, damping)
 
-        def nested(r: Tensor, enough: float) -> Tensor:
-            z = torch.empty_like(r)
-            # no further than the outer residual has to fall
-            tolerance = max(INNER_TOLERANCE, 0.3 * enough)
-            how = replace(self.how, iterations=INNER_ITERATIONS, tolerance=tolerance)
-            _solve(inner._forward, r, z, how, flat)
-            return z
+            def flat(r: Tensor) -> Tensor:
+                return circulant.apply(r, spectrum)
 
-        return gram._forward, b, nested
-
-
-def _solve(
-    gram: Gram,
-    b: Tensor,
-    x: Tensor,
-    how: Tikhonov,
-    precondition: Preconditioning | None,
-    *,
-    flexible: bool = False,
-    start: Tensor | None = None,
-    watch: Callable[[int], None] | None = None,
-) -> tuple[int, float]:
-    """Conjugate gradients on one frame, into `x`; the steps taken and the relative residual.
-
-    flexible : the preconditioner changes from step to step, so directions are made conjugate by Polak and
-        Ribière's formula: Notay, SIAM J Sci Comput 22:1444 (2000), doi:10.1137/S1064827599362314.
-    """
-    scale = _dot(b, b)
-    target = how.tolerance**2 * scale
-    if start is None:
-        x.zero_()
-        r = b.clone()
-    else:
-        x.copy_(start)
-        r = b - gram(x).add_(x, alpha=how.damping)
-    rr, rz, steps = _dot(r, r), 0.0, 0
-    p, last = None, None
-    while steps < how.iterations and rr > target:
-        z = r if precondition is None else precondition(r, (target / rr) ** 0.5)
-        old, rz = rz, rr if precondition is None else _dot(r, z)
-        if p is None:
-            p = z.clone()
-        else:
-            kept = rz if last is None else rz - _dot(last, z)
-            p.mul_(kept / old).add_(z)
-        q = gram(p).add_(p, alpha=how.damping)
-        # <r, p> = <r, z> where all directions so far are conjugate
-        step = (rz if last is None else _dot(r, p)) / _dot(p, q)
-        x.add_(p, alpha=step)
-        if flexible:
-            last, r = r, torch.sub(r, q, alpha=step)
-        else:
-            r.sub_(q, alpha=step)
-        rr = _dot(r, r)
-        steps += 1
-        if watch is not None:
-            watch(steps)
-    return steps, (rr / scale) ** 0.5 if scale > 0 else 0.0 * rr
+            damped = damping >= LEAST_DAMPING * (float(spectrum.min()) ** -2 - damping)
+            if self.few is None or self.rest is None or not (damped or self.how.preconditioner == "coils"):
+                x, r, steps = pcg(gram._forward, b, damping, stop, precondition=flat, start=start, watch=watch)
+            else:
+                few, rest = (_with_maps(gram, *maps)._forward for maps in (self.few, self.rest))
+                x, r, steps = nested_cg(few, rest, b, damping, stop, precondition=flat, start=start, watch=watch)
+        norm = dot(b, b)
+        return x, (dot(r, r) / norm) ** 0.5 if norm != 0 else 0.0, steps
 
 
-def _dot(u: Tensor, v: Tensor) -> float:
-    return torch.dot(torch.view_as_real(u).view(-1), torch.view_as_real(v).view(-1)).item()
+def _with_maps(
+    gram: DirectSenseGram | ToeplitzSenseGram, maps: Tensor, shared: SharedMaps | None
+) -> DirectSenseGram | ToeplitzSenseGram:
+    if isinstance(gram, ToeplitzSenseGram):
+        return gram.with_maps(maps)
+    assert shared is not None
+    return gram.with_maps(shared)
 
 
 def _parallel(run: Callable[[int], None], firsts: range, workers: int) -> None:

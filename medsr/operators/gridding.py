@@ -84,11 +84,11 @@ def kernel_width(eps: float, oversampling: float) -> int:
 
 
 def fast_length(least: int) -> int:
-    """The smallest even length of at least `least` whose only prime factors are 2, 3 and 5."""
+    """The smallest even length of at least `least` whose only prime factors are 2, 3, 5 and 7."""
     n = max(2, least + least % 2)
     while True:
         rest = n
-        for prime in (2, 3, 5):
+        for prime in (2, 3, 5, 7):
             while rest % prime == 0:
                 rest //= prime
         if rest == 1:
@@ -175,10 +175,11 @@ def cheapest_oversampling(shape: Sequence[int], eps: float, samples: int) -> tup
     """The oversampling that costs least at accuracy `eps`, and its operations for one image both ways.
 
     An FFT of G points counts ``5 G log2 G``, interpolation ``4 width^dims`` a sample: a coarser grid saves on
-    the first and a wider kernel pays on the second, so few samples want a coarse grid.
+    the first and a wider kernel pays on the second, so few samples want a coarse grid. Not coarser than 7/6: the
+    apodisation then spans so many decades that single precision loses the image's edges in rounding.
     """
     best = (2.0, math.inf)
-    for oversampling in (1.125, 1.1875, 1.25, 1.375, 1.5, 1.75, 2.0):
+    for oversampling in (7 / 6, 1.25, 1.375, 1.5, 1.75, 2.0):
         width = kernel_width(eps, oversampling)
         if width == WIDEST:
             continue

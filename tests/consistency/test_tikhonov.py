@@ -119,9 +119,11 @@ def test_outside_the_maps_stays_zero():
 
 def test_principal_maps_and_circulant():
     maps = coil_maps(16)
-    few = principal_maps(maps, 1e-2)
-    assert len(few) <= 8
+    few, rest = principal_maps(maps, 1e-2)
+    assert len(few) <= 8 and len(few) + len(rest) == 16
     assert few.abs().square().sum() >= (1 - 1e-2) * maps.abs().square().sum()
+    together = torch.cat([few, rest]).abs().square().sum(0)
+    assert torch.allclose(together, maps.abs().square().sum(0))
     _, k, _ = case()
     circulant = CirculantPreconditioner(maps)
     spectrum = circulant.spectrum(k[0], 0.1)
