@@ -119,9 +119,8 @@ def draw(
         samples.append(m)
         between.append(d)
         offset.append(float(rng.uniform(-0.5, 0.5) * d) if rng.random() < 0.5 else 0.0)
-    noise = (
-        0.0 if rng.random() < odds.get("clean", 0.45) else float(rng.uniform(0.0, odds.get("most_noise", 0.04)))
-    )
+    clean = rng.random() >= hardness * (1 - odds.get("clean", 0.45))
+    noise = 0.0 if clean else float(rng.uniform(0.0, odds.get("most_noise", 0.04)))
     return Draw(
         tuple(shape),
         tuple(spacing),
