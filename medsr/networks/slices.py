@@ -202,7 +202,7 @@ def _check(
     sizes: Sequence[int | None],
 ) -> None:
     if network.training:
-        raise UsageError("the network is in training mode", hint="call eval() on it first")
+        raise UsageError("the network is in training mode", hint="put it into evaluation mode first")
     if volume.ndim != 3 or len(set(plane)) != 2 or not set(plane) <= {0, 1, 2}:
         raise UsageError(
             "a plane is two of the three axes of a volume", got=f"axes {plane} of shape {volume.shape}"
