@@ -13,6 +13,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -48,10 +49,10 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60, what: str = "it"
 class Orthanc:
     """A server with a data base of its own in `folder`."""
 
-    def __init__(self, folder: Path, *, tls: Path | None = None, overwrite: bool = False) -> None:
+    def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
         folder.mkdir()
-        self.port, self._tls, self._process = free_port(), tls, None
-        self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}"
+        self.port, self._process = free_port(), None
+        self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / "log"
         settings = {
             "Name": "test",
@@ -67,8 +68,6 @@ class Orthanc:
             "Plugins": [str(DICOMWEB)],
             "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         }
-        if tls:
-            settings |= {"SslEnabled": True, "SslCertificate": str(tls / "server.pem")}
         self._settings = folder / "orthanc.json"
         self._settings.write_text(json.dumps(settings))
 
@@ -91,8 +90,7 @@ class Orthanc:
     def ask(self, path: str, data: bytes | None = None, method: str | None = None) -> Any:
         pair = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
         request = urllib.request.Request(self.url + path, data, {"Authorization": f"Basic {pair}"}, method=method)
-        context = ssl.create_default_context(cafile=str(self._tls / "ca.pem")) if self._tls else None
-        with urllib.request.urlopen(request, timeout=30, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=30) as answer:
             body = answer.read()
         with contextlib.suppress(ValueError):
             return json.loads(body)
@@ -134,6 +132,51 @@ class Orthanc:
         return True
 
 
+class TlsFront:
+    """TLS before a server, as a reverse proxy has it. (Debian's Orthanc 1.10.1 crashes on its first HTTPS request.)
+
+    certificate : certificate and key, in one file.
+    """
+
+    def __init__(self, server: Orthanc, certificate: Path) -> None:
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(certificate)
+        self._behind = server.port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                plain, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(plain,), daemon=True).start()
+
+    def _serve(self, plain: socket.socket) -> None:
+        with plain, contextlib.suppress(OSError):
+            plain.settimeout(30)
+            with (
+                self._context.wrap_socket(plain, server_side=True) as client,
+                socket.create_connection(("127.0.0.1", self._behind), 30) as server,
+            ):
+                back = threading.Thread(target=self._copy, args=(server, client), daemon=True)
+                back.start()
+                self._copy(client, server)
+                back.join(30)
+
+    def _copy(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+
 RULES = """
 [[rules]]
 name = "all"
@@ -145,7 +188,14 @@ class Worker:
     """A worker in a process of its own; its log is kept over its lives."""
 
     def __init__(
-        self, folder: Path, server: Orthanc, *, top: str = "", site: str = "", delivery: str = "", rules: str = RULES
+        self,
+        folder: Path,
+        server: Orthanc,
+        *,
+        top: str = "",
+        site: str = "",
+        delivery: str = "",
+        rules: str = RULES,
     ) -> None:
         folder.mkdir()
         self.state, self.log = folder / "state", folder / "log"
@@ -174,7 +224,13 @@ class Worker:
     def command(self, name: str, *more: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "pipelines.orthanc", name, str(self.settings), *more]
         return subprocess.run(
-            command, cwd=ROOT, env=self.environment(**environment), capture_output=True, text=True, timeout=300
+            command,
+            cwd=ROOT,
+            env=self.environment(**environment),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
 
     def start(self, **environment: str) -> Worker:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import time
-
 import numpy as np
 import psutil
 import pytest
 
 from tests.conftest import smooth_head
-from tests.io.dicom.synthetic import GEOMETRIES, write_classic, write_enhanced
+from tests.io.dicom.synthetic import GEOMETRIES, write_classic
 from tests.pipelines.orthanc.system import THERE, wait_for
 
 pytestmark = pytest.mark.skipif(not THERE, reason="needs Debian's orthanc and orthanc-dicomweb")
