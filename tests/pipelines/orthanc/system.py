@@ -133,7 +133,7 @@ class Orthanc:
 
 
 class TlsFront:
-    """TLS before a server, as a reverse proxy has it. (Debian's Orthanc 1.10.1 crashes on its first HTTPS request.)
+    """TLS before a server, as a reverse proxy has it (Debian's Orthanc 1.10.1 crashes on its first HTTPS request).
 
     certificate : certificate and key, in one file.
     """
