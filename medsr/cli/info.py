@@ -64,7 +64,7 @@ def describe(file: str, *, header_only: bool = False) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "file": file,
         "format": header.format,
-        "stored_as": header.encoding.dtype.name,
+        "stored_as": header.stored,
         "shape": list(grid.shape),
         "frames": header.frames or 1,
         "spacing_mm": [round(s, 6) for s in grid.spacing],
