@@ -7,8 +7,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the files of one result go; all lie beside the image and share its name."""
+    """Where the files of one result go; all lie beside the image and share its name.
+
+    keys : of the sidecar, in place of what it says by itself.
+    """
 
     image: Path
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
@@ -45,6 +49,16 @@ class Outputs:
         return image_suffix(self.image)
 
     @property
+    def residual(self) -> Path:
+        """``y - A x``, on the scan's grid."""
+        return self.beside(f"_residual{self.map_suffix}")
+
+    @property
+    def uncertainty(self) -> Path:
+        """On the result's grid."""
+        return self.beside(f"_uncertainty{self.map_suffix}")
+
+    @property
     def sidecar(self) -> Path:
         """How the result was made."""
         return self.beside(".json")
@@ -54,15 +68,20 @@ class Outputs:
         """The report for a browser."""
         return self.beside(".html")
 
+    def notes(self, *, uncertainty: bool) -> dict[Path, dict[str, Any]]:
+        """Further sidecars, where a layout asks for them."""
+        return {}
+
     def exists(self) -> bool:
         """Whether there is a result; the image gets its name last."""
         return is_file(self.image)
 
     def files(self, scan: Scan, *, uncertainty: bool, report: bool) -> list[Path]:
         """What a result of `scan` consists of, the image first."""
-        endings = [f"_residual{self.map_suffix}", *[f"_uncertainty{self.map_suffix}"] * uncertainty]
-        endings += [*(table.suffix for table in scan.tables()), ".json", *[".html"] * report]
-        return [self.image, *map(self.beside, endings)]
+        maps = [self.residual, *[self.uncertainty] * uncertainty]
+        tables = [self.beside(table.suffix) for table in scan.tables()]
+        notes = self.notes(uncertainty=uncertainty)
+        return [self.image, *maps, *tables, *notes, self.sidecar, *[self.report] * report]
 
 
 RESULT = "_desc-sr"
@@ -160,7 +179,7 @@ def save(
     OutputError
         if one exists and `force` is not given, or cannot be written.
     """
-    provenance = describe(result, scan, options, command)
+    provenance = describe(result, scan, options, command) | dict(outputs.keys)
     written: dict[Path, Path] = {}
     with Transaction(force=force) as transaction:
 
@@ -173,16 +192,18 @@ def save(
             write_volume(volume, target(path, _expected_bytes(volume, path)), description=description)
 
         write(result.volume, outputs.image)
-        write(result.residual, outputs.beside(f"_residual{outputs.map_suffix}"))
+        write(result.residual, outputs.residual)
         if result.uncertainty is not None:
-            write(result.uncertainty, outputs.beside(f"_uncertainty{outputs.map_suffix}"))
+            write(result.uncertainty, outputs.uncertainty)
         for table in scan.tables():
             target(outputs.beside(table.suffix)).write_bytes(table.read_bytes())
+        for path, said in outputs.notes(uncertainty=result.uncertainty is not None).items():
+            target(path).write_text(as_json(said), **UTF8)
         if report:
             from medsr.report.html import render
 
             html = render(unnamed(result) if options.get("deidentify") else result, provenance)
-            target(outputs.beside(".html")).write_text(html, **UTF8)
+            target(outputs.report).write_text(html, **UTF8)
         provenance["medsr"]["outputs"] = {path.name: sha256(file) for path, file in written.items()}
         target(outputs.sidecar).write_text(as_json(provenance), **UTF8)
         for path in outputs.files(scan, uncertainty=True, report=True):
@@ -256,7 +277,7 @@ def save_report(image: Path, scan: Path | None, output: Path | None, *, force: b
     from medsr.report.html import render
 
     data, provenance = _read_back(image, scan)
-    target = output or Outputs(image).beside(".html")
+    target = output or Outputs(image).report
     with Transaction(force=force) as transaction:
         transaction.path(target).write_text(render(data, provenance), **UTF8)
     return target
@@ -277,7 +298,7 @@ def _read_back(image: Path, scan: Path | None) -> tuple[ReportData, dict[str, An
     from medsr.report.data import ReportData
 
     outputs = Outputs(image)
-    provenance = _read_sidecar(outputs.beside(".json"))
+    provenance = _read_sidecar(outputs.sidecar)
     result = open_volume(image)
     said = provenance["medsr"]["input"]
     source, series = scan or _scan_beside(image, said), said.get("series")
@@ -285,8 +306,7 @@ def _read_back(image: Path, scan: Path | None) -> tuple[ReportData, dict[str, An
         raise InputError(f"{source}: the scan is not there", hint="say where it is with --scan")
     maps = {
         name: open_volume(path, allow_constant=True) if is_file(path) else None
-        for name in ("residual", "uncertainty")
-        for path in [outputs.beside(f"_{name}{outputs.map_suffix}")]
+        for name, path in (("residual", outputs.residual), ("uncertainty", outputs.uncertainty))
     }
     return ReportData.from_sidecar(provenance, result, open_volume(source, series=series), **maps), provenance
 

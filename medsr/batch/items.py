@@ -19,7 +19,7 @@ class Item:
     series : which series of a DICOM folder; None for all that fit.
     folders : the folders that its DICOM files lie right in; empty for all under `path`.
     options : of this item alone, as fields of `Job`.
-    bids : whether it is an image of a BIDS data set, and its result is to be named so.
+    bids : root of the BIDS data set that it is an image of, and after which its result is named.
     left_out : why it is none to reconstruct, in words.
     """
 
@@ -28,7 +28,7 @@ class Item:
     series: str | None = None
     folders: tuple[Path, ...] = ()
     options: dict[str, Any] = field(default_factory=dict)
-    bids: bool = False
+    bids: Path | None = None
     left_out: str | None = None
 
 

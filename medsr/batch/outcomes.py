@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import time
 from dataclasses import astuple, dataclass, fields
@@ -13,7 +14,7 @@ from medsr.errors import one_line
 from medsr.io.atomic import Transaction
 
 EVERY = 5.0
-"""Seconds between two writings of the table while the batch runs."""
+"""Seconds between two writings of the table while the batch runs, or 20 times what a writing takes."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +24,8 @@ class Row:
     status : done (now), unchanged (finished before), missed (written, but a promise was missed), failed, or left
         out (no scan to reconstruct). exit_code : what `medsr reconstruct` would have left with.
     message : why, where it is not done. before, after : geometry in words.
-    residual : ‖A x - y‖ over ‖y‖. memory_gib : planned. output : of the image, or the folder of the series.
-    sha256 : of that image; of a series' files, in the order of their names.
+    residual : ‖A x - y‖ over ‖y‖. memory_gib : planned. output, report : relative to the table; the image, or
+    the folder of the series. sha256 : of that image; of a series, of its sidecar's list of checksums.
     """
 
     input: str
@@ -57,12 +58,12 @@ class Outcomes:
         name = f"outcomes-{shard[0]}-of-{shard[1]}" if shard and shard[1] > 1 else "outcomes"
         self.csv, self.html = folder / f"{name}.csv", folder / f"{name}.html"
         self.rows: list[Row] = []
-        self._last = time.monotonic()
+        self._next = time.monotonic() + EVERY
 
     def add(self, row: Row) -> None:
         """Takes one more."""
         self.rows.append(row)
-        if time.monotonic() - self._last > EVERY:
+        if time.monotonic() > self._next:
             self.write(running=True)
 
     def count(self, status: str) -> int:
@@ -73,10 +74,12 @@ class Outcomes:
         """Writes both files, whole; raises as `Transaction`."""
         from medsr.batch.page import page
 
+        start = time.monotonic()
         with Transaction(force=True) as transaction:
             transaction.path(self.csv).write_text(self._as_csv(), encoding="utf-8", newline="")
             transaction.path(self.html).write_text(page(self.rows, running=running), encoding="utf-8")
-        self._last = time.monotonic()
+        end = time.monotonic()
+        self._next = end + max(EVERY, 20 * (end - start))
         return [self.csv, self.html]
 
     def _as_csv(self) -> str:
@@ -99,8 +102,17 @@ def row_of(said: dict[str, Any]) -> dict[str, Any]:
         "promises": ours.get("promises", ""),
         "warnings": " | ".join(map(str, warnings)),
         "memory_gib": f"{ours['memory_planned'] / 2**30:.2f}" if "memory_planned" in ours else "",
+        "sha256": _checksum(ours.get("outputs", {})),
         "seconds": f"{sum(ours.get('seconds', {}).values()):.1f}",
     }
+
+
+def _checksum(outputs: dict[str, str]) -> str:
+    """Of the image, the first of a result's files; of a DICOM folder, of all checksums in the order of names."""
+    images = [checksum for name, checksum in outputs.items() if name.endswith(".dcm")]
+    if not images:
+        return next(iter(outputs.values()), "")
+    return hashlib.sha256("\n".join(images).encode()).hexdigest()
 
 
 def _geometry(ours: dict[str, Any], when: str) -> str:

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from medsr.batch.bids import describe_data_set, is_data_set, name_derivative
 from medsr.batch.finished import finished, read_sidecar
 from medsr.batch.items import Item, find_items
 from medsr.batch.outcomes import Outcomes, Row, row_of
 from medsr.errors import InputError, MedsrError, OutputError, PromiseMissedError, SomeFailedError
-from medsr.io.names import is_folder
 from medsr.io.scans import Scan
 from medsr.job import Job
 from medsr.models.card import card
@@ -42,6 +42,8 @@ def run_batch(
         card(item.options.get("method", job.method))
     if shard:
         items = items[shard[0] - 1 :: shard[1]]
+    if is_data_set(source) and job.format == "nifti":
+        describe_data_set(source, folder)
     table = Outcomes(folder, shard)
     table.write(running=True)
     seen: dict[Path, Path] = {}
@@ -112,7 +114,7 @@ def _one(
     try:
         scan = scan.opened()
         outputs = _outputs(job, item, scan)
-        base["output"] = str(outputs.image)
+        base["output"] = _relative(outputs.image, job)
         if outputs.image in seen:
             raise OutputError(
                 f"{scan.path} and {seen[outputs.image]} would have the same output",
@@ -128,37 +130,34 @@ def _one(
     if said is not None:
         listener.skipped(scan.path, outputs.image)
         missed = said["medsr"].get("promises") == "missed"
-        return _row(outputs, said, base, "missed" if missed else "unchanged")
+        return _row(job, outputs, said, base, "missed" if missed else "unchanged")
     # what is there is ours and outdated, damaged or unfinished: it may be replaced
     outcome = one(replace(job, force=True, skip_existing=False), scan, outputs, listener, place, command)
     if outcome.error is not None:
         listener.failed(scan.path, outcome.error)
         return Row(**base, status="failed", exit_code=outcome.error.exit_code, message=str(outcome.error))
-    return _row(outputs, read_sidecar(outputs.sidecar), base, "missed" if outcome.missed else "done")
+    return _row(job, outputs, read_sidecar(outputs.sidecar), base, "missed" if outcome.missed else "done")
 
 
 def _outputs(job: Job, item: Item, scan: Scan) -> Outputs | SeriesOutputs:
     folder = Path(job.output or "") / item.place
     if item.bids and job.format == "nifti":
-        from medsr.batch.bids import name_derivative
-
-        return name_derivative(scan, folder)
+        return name_derivative(job, scan, item.bids, folder)
     return name_result(replace(job, output=f"{folder}/"), scan, several=True)
 
 
-def _row(outputs: Outputs | SeriesOutputs, said: dict[str, Any] | None, base: dict[str, Any], status: str) -> Row:
-    made = row_of(said) if said else {}
-    report = outputs.report
+def _row(
+    job: Job, outputs: Outputs | SeriesOutputs, said: dict[str, Any] | None, base: dict[str, Any], status: str
+) -> Row:
+    there = outputs.report.exists()
     return Row(
         **base,
-        **made,
+        **(row_of(said) if said else {}),
         status=status,
         exit_code=7 if status == "missed" else 0,
-        report=str(report) if report.exists() else "",
+        report=_relative(outputs.report, job) if there else "",
     )
 
 
-def check_folder(job: Job) -> None:
-    """Refuses an output that cannot be the folder of a batch."""
-    if job.output and Path(job.output).exists() and not is_folder(job.output):
-        raise OutputError(f"{job.output}: the output of a batch is a folder", hint="name one with -o")
+def _relative(path: Path, job: Job) -> str:
+    return path.relative_to(job.output or "").as_posix()

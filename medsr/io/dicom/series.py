@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -194,14 +194,17 @@ def _matching(series: list[SeriesInfo], selector: str) -> list[SeriesInfo]:
     return []
 
 
-def _listed(series: list[SeriesInfo]) -> str:
-    numbers = [info.number for info in series]
-    words = [
-        f"UID {info.uid}: {info.describe()}"
-        if numbers.count(info.number) > 1 and not info.part
-        else info.describe()
-        for info in series[:_SHOWN]
+def told(series: Sequence[SeriesInfo]) -> list[str]:
+    """A line a series, with its UID where its number and part do not tell it from the others."""
+    selectors = [info.selector for info in series]
+    return [
+        f"UID {info.uid}: {info.describe()}" if selectors.count(info.selector) > 1 else info.describe()
+        for info in series
     ]
+
+
+def _listed(series: list[SeriesInfo]) -> str:
+    words = told(series)[:_SHOWN]
     return " | ".join(words) + (f" | and {len(series) - _SHOWN} more" if len(series) > _SHOWN else "")
 
 
