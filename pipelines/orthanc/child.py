@@ -51,21 +51,19 @@ def _obey(source: Path, target: Path, options: list[str]) -> tuple[int, str | No
     for number, info in enumerate(usable, 1):
         where = target / f"part-{number}"
         named = [] if len(found) == 1 else ["--series", info.selector]
-        if os.environ.get("TMP_DIRECT"):  # TEMP
-            import medsr as m
-            from medsr.io.dicom import Derivation, read_series, write_series
-
-            r = m.reconstruct(read_series(info))
-            write_series(
-                where,
-                r.volume,
-                Derivation("tmp", {"o": options}),
-                source=info,
-                deidentify="--deidentify" in options,
-            )
-            continue
         code = medsr(
-            ["reconstruct", *options, *named, "--format", "dicom", "--log-json", "-o", str(where), str(source)]
+            [
+                "reconstruct",
+                *options,
+                *named,
+                "--format",
+                "dicom",
+                "--no-report",
+                "--log-json",
+                "-o",
+                str(where),
+                str(source),
+            ]
         )
         if code not in (0, 7):
             return code, None

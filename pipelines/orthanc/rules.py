@@ -8,12 +8,23 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from medsr.cli.main import parser
+from medsr.cli.reconstruct import job_from
 from medsr.errors import UsageError
 from medsr.io.dicom.derived import MANUFACTURER, RESEARCH_MARK
 
 _RANGE = (0.0, math.inf)
 _KNOWN = ("name", "modality", "description", "not_description", "thickness", "slices", "derived", "options")
-_OURS = ("-o", "--output", "--format", "--series", "--force", "--skip-existing", "--log-json", "--debug")
+_OURS = (
+    "-o",
+    "--output",
+    "--format",
+    "--series",
+    "--force",
+    "--skip-existing",
+    "--no-report",
+    "--log-json",
+    "--debug",
+)
 
 
 @dataclass(frozen=True)
@@ -132,8 +143,8 @@ def _check_options(options: tuple[str, ...], where: str) -> None:
     if taken:
         raise UsageError(f"{where}: {taken[0]} is the worker's own", hint="leave it out")
     try:
-        told = parser().parse_args(["reconstruct", *options, "--", "scan"])
+        job = job_from(parser().parse_args(["reconstruct", *options, "--", "scan"]))
     except UsageError as error:
         raise UsageError(f"{where}: {error.what}", got=error.got, hint="see medsr reconstruct --help") from None
-    if list(told.inputs) != ["scan"]:
+    if job.inputs != ("scan",):
         raise UsageError(f"{where}: options name inputs", got=" ".join(options))

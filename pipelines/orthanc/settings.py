@@ -157,11 +157,14 @@ def checked(table: Any, known: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _site(table: dict[str, Any], prefix: str, environment: Mapping[str, str]) -> Site:
     url = table.get("url", "").rstrip("/")
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise UsageError("url is not that of a server", hint="e.g. https://pacs.example.org:8042") from None
+    if "@" in url:
+        raise UsageError("credentials do not belong into the url", hint=f"set {prefix}_USER and {prefix}_PASSWORD")
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise UsageError("url is not that of a server", got=repr(url), hint="e.g. https://pacs.example.org:8042")
-    if parts.username or parts.password:
-        raise UsageError("credentials do not belong into the url", hint=f"set {prefix}_USER and {prefix}_PASSWORD")
     if parts.scheme == "http" and not table.get("plain_http") and not _loopback(parts.hostname):
         raise UsageError(
             "images and passwords would cross the network unencrypted",

@@ -19,7 +19,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from medsr.errors import InputError
 from medsr.io.dicom.allowlist import IDENTIFYING, NUMBERS, REQUIRED, TERMS, carried, maker, words
 from medsr.io.dicom.csa import minimal_csa
-from medsr.io.dicom.derived import IMPLEMENTATION, describe, equipment
+from medsr.io.dicom.derived import IMPLEMENTATION, MANUFACTURER, describe, equipment
 from medsr.io.dicom.frames import PARTS
 from medsr.io.dicom.header import inflated, transfer_syntax
 from medsr.io.dicom.instance import GE_COMPLEX, LOCALISER
@@ -121,8 +121,9 @@ def _kept(data: bytes, clock: Clock) -> tuple[Dataset, str]:
         value = text(source, keyword)
         if value:
             setattr(kept, keyword, value if is_uid(value) else derived_uid(keyword, value))
-    if maker(source):
-        kept.Manufacturer = maker(source)
+    made_by = MANUFACTURER if text(source, "Manufacturer") == MANUFACTURER else maker(source)
+    if made_by:
+        kept.Manufacturer = made_by
     if LOCALISER.search(text(source, "SeriesDescription")):
         kept.SeriesDescription = "localizer"
     when = moment(source, "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime")
