@@ -225,6 +225,7 @@ class Worker:
 
     def _made(self, job: Job, part: Path, outcome: Outcome) -> None:
         code = outcome.exit_code
+        reason = (outcome.error or f"exit code {code}").replace(f"{self._spool.source(job)}: ", "")
         if code in (0, 7):
             self._spool.finish(part)
             held = code == 7 and self._settings.missed == "hold"
@@ -234,9 +235,9 @@ class Worker:
             self._spool.drop(self._spool.source(job))
             log("held" if held else "made", job=job.id, series=job.series, seconds=outcome.seconds, exit_code=code)
         elif code in _FINAL:
-            self._give_up(job, outcome.error or f"exit code {code}")
+            self._give_up(job, reason)
         else:
-            self._again(job, OutputError(outcome.error or f"exit code {code}"))
+            self._again(job, OutputError(reason))
 
     def _send(self) -> bool:
         """Sends one result."""

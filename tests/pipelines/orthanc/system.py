@@ -180,7 +180,7 @@ class TlsFront:
 RULES = """
 [[rules]]
 name = "all"
-options = ["--spacing", "2", "--noise", "0"]
+options = ["--noise", "0"]
 """
 
 

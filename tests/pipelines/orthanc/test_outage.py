@@ -13,29 +13,40 @@ from tests.pipelines.orthanc.system import THERE, wait_for
 
 pytestmark = pytest.mark.skipif(not THERE, reason="needs Debian's orthanc and orthanc-dicomweb")
 SLICES = 4
+NAMES = ("axial", "sagittal", "oblique", "slices downwards")
+
+
+def until(worker, condition, seconds: float, what: str) -> None:
+    """Waits for the jobs to be in certain states; a job that failed never is."""
+
+    def met() -> bool:
+        counts = worker.counts()
+        assert "failed" not in counts, worker.said()
+        return condition(counts)
+
+    wait_for(met, seconds, what)
 
 
 def outage(server, worker, folder, count: int, seconds: float) -> None:
-    names = list(GEOMETRIES)
     for seed in range(1, count + 1):
         data = (10 * smooth_head((12, 10, SLICES), seed)).astype(np.uint16)
-        write_classic(folder / str(seed), data, GEOMETRIES[names[seed % len(names)]], seed=str(seed))
+        write_classic(folder / str(seed), data, GEOMETRIES[NAMES[seed % len(NAMES)]], seed=str(seed))
         server.send(folder / str(seed))
     worker.start()
-    wait_for(lambda: worker.counts().get("fetched", 0) == count, 120, "all series to be fetched")
+    until(worker, lambda counts: counts.get("fetched", 0) == count, 120, "all series to be fetched")
     server.stop()
     away = time.monotonic()
     assert worker.counts() == {"fetched": count}, "nothing was sent before the server went away"
-    wait_for(lambda: worker.counts().get("ready", 0) >= count // 2, 300, "half of the results")
+    until(worker, lambda counts: counts.get("ready", 0) >= count // 2, 300, "half of the results")
     worker.kill()
     worker.start()
-    wait_for(lambda: worker.counts() == {"ready": count}, 300, "all results to be queued")
+    until(worker, lambda counts: counts == {"ready": count}, 300, "all results to be queued")
     time.sleep(max(0.0, seconds - (time.monotonic() - away)))
     server.start()
-    wait_for(lambda: worker.counts().get("done", 0) >= count // 4, 200, "the first results to arrive")
+    until(worker, lambda counts: counts.get("done", 0) >= count // 4, 200, "the first results to arrive")
     worker.kill()
     worker.start()
-    wait_for(lambda: worker.counts() == {"done": count}, 200, "all results to arrive")
+    until(worker, lambda counts: counts == {"done": count}, 200, "all results to arrive")
     wait_for(lambda: worker.said().count("made by medsr") >= count, 60, "the worker to see its own results")
     assert worker.stop() == 0
     assert worker.counts() == {"done": count}
@@ -74,7 +85,7 @@ def test_killed_twenty_times(orthanc, worker, tmp_path):
         time.sleep(random.uniform(0.3, 9))
         one.kill()
     one.start()
-    wait_for(lambda: one.counts() == {"done": 20}, 300, "all results to arrive")
+    until(one, lambda counts: counts == {"done": 20}, 300, "all results to arrive")
     one.stop()
     assert len({tags["SeriesInstanceUID"] for tags in server.results()}) == 20
     assert set(server.stored().values()) == {1}

@@ -91,7 +91,7 @@ def test_a_whole_run(orthanc, worker, tmp_path):
         write_classic(tmp_path / "broken", numbers(8, 6, 3), GEOMETRIES["axial"], seed="2", edit=broken)
     for name in ("scan", "broken"):
         server.send(tmp_path / name)
-    one = worker(server, rules='[[rules]]\nname = "all"\noptions = ["--deidentify", "--spacing", "2"]')
+    one = worker(server, rules='[[rules]]\nname = "all"\noptions = ["--deidentify"]')
     found, over = [], threading.Event()
 
     def watch() -> None:
