@@ -12,7 +12,9 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-TOOLS = {name: shutil.which(name) for name in ("munged", "slurmctld", "slurmd", "squeue", "scancel", "sbatch")}
+TOOLS = {
+    name: shutil.which(name) for name in ("munged", "slurmctld", "slurmd", "srun", "squeue", "scancel", "sbatch")
+}
 THERE = all(TOOLS.values()) and sys.platform == "linux" and os.geteuid() == 0
 
 _CONFIGURATION = """\
@@ -57,7 +59,13 @@ class OneNode:
         text = _CONFIGURATION.format(host=host, folder=folder, controller=_free_port(), node=_free_port())
         configuration = folder / "slurm.conf"
         configuration.write_text(text)
-        self.environment = {**os.environ, "SLURM_CONF": str(configuration)}
+        # the executor takes Slurm's variables away from a job's own srun; it finds the file all the same
+        srun = folder / "bin" / "srun"
+        srun.parent.mkdir()
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={configuration} exec {TOOLS["srun"]} "$@"\n')
+        srun.chmod(0o755)
+        path = f"{srun.parent}{os.pathsep}{os.environ['PATH']}"
+        self.environment = {**os.environ, "SLURM_CONF": str(configuration), "PATH": path}
         try:
             self._munge()
             self._start("slurmctld", "-D", "-f", str(configuration))
