@@ -92,7 +92,7 @@ def test_on_slurm_with_a_job_killed(tmp_path, again):
         extra = ["--slurm-init-seconds-before-status-checks", "3", "--slurm-status-command", "squeue"]
         extra += ["--slurm-no-account", "--retries", "0" if again == "by hand" else "2"]
         run = command(source, out, "--shards", "4", "--profile", "slurm", "--memory-mb", "3000")
-        run += [f"--snakemake={word}" for word in extra] + ["--", "--no-report"]
+        run += [f"--snakemake={word}" for word in extra] + ["--", "--no-report", "--noise", "0"]
         environment = cluster.environment | {"OMP_NUM_THREADS": "1"}
         first = subprocess.Popen(run, cwd=ROOT, env=environment, stdout=log, stderr=log)
         try:
