@@ -21,11 +21,20 @@ class Recipe:
     network: dict[str, Any]
     source: tuple[Source, ...]
     steps: int
+    layout: str = "isotropic"
+    """Which acquisitions the weights are to serve (`medsr.acquisition.cells`)."""
+    cells: int = 24
+    """Cells along each axis of a patch, where the volume has as many."""
+    batch: float = 2.0
+    """Patches of that size a step; smaller ones are more."""
     seed: int = 0
     learning_rate: float = 1e-3
     warmup: int = 100
+    decay: float = 0.4
+    """Share of the steps over which the learning rate falls to nothing, at the end."""
+    start: str = ""
+    """Weights (a safetensors file) to start from."""
     average: float = 0.999
-    margin: int = 6
     save_every: int = 100
     validate_every: int = 250
     odds: dict[str, float] = field(default_factory=dict)
