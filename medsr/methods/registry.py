@@ -34,6 +34,6 @@ def check_model(method: str, name: str) -> None:
     if not card(method).models:
         others = ", ".join(n for n, c in cards().items() if c.models)
         raise UsageError(
-            f"{method} has no models to choose from", got=f"--model {name}", hint=f"--method {others}"
+            f"{method} has no models to choose from", got=repr(name), hint=f"choose --method {others}"
         )
     model(name)

@@ -24,6 +24,8 @@ THROUGH, IN_PLANE = (4, 1), (2, 2)
 """Scales that there are weights for: across the slices, and within them."""
 BATCH, TILE = 4, 128
 """Slices at a time and pixels along a tile's sides: they bound the memory and change nothing else."""
+DENSE = 4
+"""Points a voxel at which a B-spline is taken where it is averaged."""
 PROPOSED = 0.9
 """Of the progress: when the networks are done."""
 
@@ -36,8 +38,7 @@ def slicewise(y: Tensor, acquisition: SliceAcquisition, progress: Progress, mode
     each by a cubic B-spline, and the mean.
 
     Any ratio: the networks give four (or two) samples for one of the scan. Where that is finer than what is
-    wanted, it is reduced by the point spread of the axis at the wanted width; where it is coarser, a cubic
-    B-spline makes up the rest.
+    wanted, it is averaged over the wanted voxels; where it is coarser, a cubic B-spline makes up the rest.
 
     ``ŷ`` is the scan less its noise (`wiener`). The networks are trained through the projection, so that only
     what the scan leaves open is theirs. The combination is ours, and the same for all networks.
@@ -112,11 +113,21 @@ def onto_fine(
 
 
 def _to_spacing(samples: int, between: float, length: int, wanted: float, spread: PointSpread) -> Tensor | None:
-    """(length, samples) matrix between two grids that share their centre; None where they are the same."""
+    """(length, samples) matrix between two grids that share their centre; None where they are the same.
+
+    Coarser voxels see what lies between the finer ones: truncated Fourier space along an encoded axis; else a
+    cubic B-spline under the Gaussian by which a voxel of `wanted` mm is wider than one of `between`.
+    """
     if samples == length and abs(between / wanted - 1) <= SAME:
         return None
-    if wanted > between * (1 + SAME):
-        matrix = sampling_matrix(PointSpread(spread.kind, wanted), samples, between, length, wanted)
-    else:
+    if wanted <= between * (1 + SAME):
         matrix = interpolation_matrix(3, length, wanted, samples, between)
+    elif spread.kind == "kspace":
+        matrix = sampling_matrix(PointSpread("kspace", wanted), samples, between, length, wanted)
+    else:
+        dense, step = length * DENSE, wanted / DENSE
+        blur = PointSpread("gaussian", (wanted**2 - between**2 + step**2) ** 0.5)
+        matrix = sampling_matrix(blur, dense, step, length, wanted) @ interpolation_matrix(
+            3, dense, step, samples, between
+        )
     return torch.as_tensor(matrix, dtype=torch.float32)

@@ -133,7 +133,9 @@ class MultitaskObjective(Objective):
             raise UsageError("the multitask objective needs the multitask network and labels")
         image, logits = network.forward_tasks(batch.low)
         made = batch.finish(image)
-        entropy = F.cross_entropy(logits, batch.labels)
+        # a batch of heads has no tissue classes; its entropy is then zero, and its gradient too
+        labelled = bool((batch.labels >= 0).any())
+        entropy = F.cross_entropy(logits, batch.labels) if labelled else 0 * logits.mean()
         return Outcome(made, {"pixel": F.l1_loss(made, batch.high), "segmentation": self.weight * entropy})
 
 

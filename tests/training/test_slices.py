@@ -322,3 +322,17 @@ def test_the_projection_in_the_loss_hides_what_the_scan_decides(data: Path) -> N
     batch = Batch(low, truth, finish=lambda image: acquisition.project(image, low))
     outcome = PixelObjective().generator(network, batch)
     torch.testing.assert_close(acquisition.measure(outcome.made), low, atol=1e-4, rtol=1e-3)
+
+
+def test_the_multitask_system_does_without_labels_where_there_are_none(data: Path, tmp_path: Path) -> None:
+    network = NETWORKS["multitask"].build((4, 1), seed=1)
+    low, high = torch.rand(2, 1, 8, 16), torch.rand(2, 1, 32, 16)
+    outcome = build_objective(replace(RECIPE, network="multitask")).generator(
+        network, Batch(low, high, torch.full((2, 32, 16), NO_LABEL))
+    )
+    assert float(outcome.terms["segmentation"].detach()) == 0
+    outcome.loss.backward()
+    assert all(bool(torch.isfinite(p.grad).all()) for p in network.parameters() if p.grad is not None)
+    # and with the weight zero it is the network alone: the control of what segmentation is worth
+    alone = build_objective(replace(RECIPE, network="multitask", options={"segmentation": 0}))
+    assert isinstance(alone, PixelObjective)
