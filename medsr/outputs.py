@@ -305,6 +305,7 @@ def describe(result: Result, source: Path, options: dict[str, Any], command: Seq
             "version": VERSION,
             "command": list(command),
             "method": result.method,
+            **result.made_with,
             "citation": chosen.citation,
             "options": options,
             "input": {"name": source.name, "sha256": sha256(source)},

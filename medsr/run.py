@@ -59,7 +59,7 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
         of the one input that failed; SomeFailedError if one of several did; PromiseMissedError if all were
         written and a promise of the method's card was missed.
     """
-    card(job.method)  # an unknown one is nobody's fault but the command's
+    check(job)  # an unknown method is nobody's fault but the command's
     sources = find_inputs(job.inputs)
     outputs = [name_outputs(s, job.output, len(sources) > 1) for s in sources]
     files = [o.files(s, uncertainty=True, report=True) for s, o in zip(sources, outputs, strict=True)]
@@ -82,6 +82,15 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
             f"written, but a promise of the card of {job.method} was missed for {', '.join(missed)}",
             hint="the report and the sidecar say which; check --psf, --slice-thickness and --noise",
         )
+
+
+def check(job: Job) -> None:
+    """Raises a UsageError where the method or its model is not one."""
+    card(job.method)
+    if job.model is not None:
+        from medsr.methods.registry import check_model
+
+        check_model(job.method, job.model)
 
 
 def find_inputs(inputs: Sequence[str]) -> list[Path]:
@@ -142,6 +151,7 @@ def _reconstruct(
         source,
         job.spacing,
         method=job.method,
+        model=job.model,
         slice_thickness=job.slice_thickness,
         psf=job.psf,
         noise=job.noise,

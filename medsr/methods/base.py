@@ -22,7 +22,7 @@ class Estimate:
     data : (x, y, z) float32 on the acquisition's fine grid, on the device of the measurement.
     uncertainty : half width of the interval that the card names, in the image's units; None where a method
         has no calibrated one.
-    made_with : of a learned method: "weights" (the file) and "weights_sha256".
+    made_with : of a learned method: "model", "weights" (the file) and "weights_sha256".
     """
 
     data: Tensor

@@ -58,6 +58,8 @@ class Card:
     citation: str
     order: int = 100
     learned: bool = False
+    models: bool = False
+    """Whether it takes one of the trained 2D networks (`medsr.models.slices`)."""
     uncertainty: str | None = None
     promise: Promise = field(default_factory=Promise)
     domain: Domain = field(default_factory=Domain)
