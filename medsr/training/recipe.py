@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
-from medsr.errors import InputError, UsageError
+from medsr.errors import InputError
 from medsr.training.patches import Source
+from medsr.training.slices.recipe import read_recipe
 
 
 @dataclass(frozen=True)
@@ -49,25 +46,14 @@ class Recipe:
 
 def load_recipe(name: str) -> Recipe:
     """A recipe by the name of one that medsr ships, or by the path of a file."""
-    shipped = _shipped() / f"{name}.toml"
-    if shipped.is_file():
-        text = shipped.read_text(encoding="utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
-    else:
-        known = sorted(
-            p.name.removesuffix(".toml") for p in (resources.files("medsr") / "training" / "recipes").iterdir()
-        )
-        raise UsageError(
-            "no such recipe", got=repr(name), hint=f"one of {', '.join(known)}, or the path of a file"
-        )
+    table = read_recipe(name)
+    table.pop("kind", None)
     try:
-        table = tomllib.loads(text)
         sources = tuple(_source(s) for s in table.pop("source"))
         if "easy" in table:
             table["easy"] = tuple(table["easy"])
         return Recipe(**table, source=sources)
-    except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
+    except (TypeError, KeyError) as error:
         raise InputError(f"{name}: not a recipe", got=str(error), hint="compare with a shipped one") from None
 
 
@@ -75,6 +61,3 @@ def _source(table: dict[str, Any]) -> Source:
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     return Source(**fields)
 
-
-def _shipped() -> Traversable:
-    return resources.files("medsr") / "training" / "recipes"
