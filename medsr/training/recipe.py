@@ -60,4 +60,3 @@ def load_recipe(name: str) -> Recipe:
 def _source(table: dict[str, Any]) -> Source:
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     return Source(**fields)
-
