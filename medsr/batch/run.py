@@ -125,16 +125,16 @@ def _one(
         protect(outputs.files(scan, uncertainty=True, report=True), [scan])
         said = finished(job, scan, outputs)
     except MedsrError as error:
-        listener.failed(scan.path, error)
+        listener.failed(scan, error)
         return Row(**base, status="failed", exit_code=error.exit_code, message=str(error))
     if said is not None:
-        listener.skipped(scan.path, outputs.image)
+        listener.skipped(scan, outputs.image, "is finished")
         missed = said["medsr"].get("promises") == "missed"
         return _row(job, outputs, said, base, "missed" if missed else "unchanged")
     # what is there is ours and outdated, damaged or unfinished: it may be replaced
     outcome = one(replace(job, force=True, skip_existing=False), scan, outputs, listener, place, command)
     if outcome.error is not None:
-        listener.failed(scan.path, outcome.error)
+        listener.failed(scan, outcome.error)
         return Row(**base, status="failed", exit_code=outcome.error.exit_code, message=str(outcome.error))
     return _row(job, outputs, read_sidecar(outputs.sidecar), base, "missed" if outcome.missed else "done")
 

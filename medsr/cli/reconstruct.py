@@ -106,7 +106,7 @@ def listening(arguments: argparse.Namespace, job: Job, work: Callable[[Any, list
     listener = (
         JsonLines(arguments.debug)
         if arguments.log_json
-        else Console(arguments.quiet, arguments.verbose, arguments.debug)
+        else Console(arguments.quiet, arguments.verbose, arguments.debug, brief=not job.inputs)
     )
     code, error = 0, None
     try:
