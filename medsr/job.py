@@ -161,6 +161,12 @@ class Job:
         metavar="NAME",
         group="what is wanted",
     )
+    model: str | None = _option(
+        None,
+        "the trained network of a method that takes one (slicewise), e.g. drudn; `medsr models` lists them",
+        metavar="NAME",
+        group="what is wanted",
+    )
     spacing: tuple[float, ...] | None = _option(
         None,
         "target voxel size in mm, e.g. 1 or 0.9,0.9,1; default: thick slices go to the in-plane spacing, "

@@ -360,7 +360,7 @@ def describe(result: Result, scan: Scan, options: dict[str, Any], command: Seque
             "version": VERSION,
             "command": list(command) if named else None,
             "method": result.method,
-            "weights_sha256": weights(result.method),
+            **result.made_with,
             "citation": chosen.citation,
             "options": options,
             "input": source | {"sha256": scan.sha256()},
@@ -373,12 +373,6 @@ def describe(result: Result, scan: Scan, options: dict[str, Any], command: Seque
             "memory_planned": result.memory,
         }
     }
-
-
-def weights(method: str) -> str | None:
-    """Checksum of the weights on the card of `method`; None where it has none."""
-    found: str | None = getattr(card(method), "weights_sha256", None)
-    return found
 
 
 def _geometry(grid: Grid) -> dict[str, Any]:

@@ -136,7 +136,7 @@ def save_series(
     provenance = describe(result, scan, options, command)
     derivation = Derivation(
         description=_words(result),
-        parameters={"method": result.method, **shaping},
+        parameters={"method": result.method, **result.made_with, **shaping},
         learned=chosen.learned,
     )
     with atomic_folder(outputs.image, overwrite=force) as part:

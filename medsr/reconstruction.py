@@ -17,7 +17,7 @@ from medsr.errors import UsageError
 from medsr.io import open_header
 from medsr.io.image import Header
 from medsr.job import NEGATIVE, Job, parse_device, parse_length, parse_noise, parse_psf, parse_spacing
-from medsr.methods.base import Progress, no_progress
+from medsr.methods.base import Method, Progress, no_progress
 from medsr.methods.registry import load_method
 from medsr.models.card import Card, card
 from medsr.result import Flag, Result
@@ -30,6 +30,7 @@ def reconstruct(
     *,
     series: str | None = None,
     method: str = Job.method,
+    model: str | None = None,
     slice_thickness: float | None = None,
     psf: str | Mapping[str, str] | None = None,
     noise: float | None = None,
@@ -48,6 +49,7 @@ def reconstruct(
         spacing, a near-isotropic scan to half its spacing.
     series : which series of a DICOM folder: its number, its UID or its description; by default the only one.
     method : a name from `medsr models`.
+    model : the trained network of a method that takes one; None for the method's own choice.
     slice_thickness : full width at half maximum of the slice profile, mm.
     psf : kind of point spread, for all refined axes or by axis: ``"gaussian"``, ``{"z": "boxcar"}``.
     noise : standard deviation in the image's units; 0 for none; None to estimate it.
@@ -82,9 +84,10 @@ def reconstruct(
         volume = header if isinstance(header, Volume) else header.load()
     with _timed(timings, "plan"):
         acquisition = plan_acquisition(volume, noise=sigma, **options)
+    run = load_method(method) if model is None else load_method(method, model)
     with _timed(timings, "reconstruct"), _threads(threads):
-        arrays = _frames(volume, acquisition, method, negative, where, progress)
-    image, residual, uncertainty = arrays
+        arrays = _frames(volume, acquisition, run, negative, where, progress)
+    image, residual, uncertainty, made_with = arrays
     figures = _figures(volume, image, residual, acquisition)
     return Result(
         volume=volume.with_data(image, acquisition.target),
@@ -92,6 +95,7 @@ def reconstruct(
         residual=volume.with_data(residual),
         uncertainty=None if uncertainty is None else volume.with_data(uncertainty, acquisition.target),
         method=method,
+        made_with=made_with,
         acquisition={
             "point_spread": acquisition.describe_psf(),
             "noise": acquisition.noise,
@@ -142,22 +146,23 @@ def need(plan: SliceAcquisition, frames: int, chosen: Card) -> int:
 
 
 def _frames(
-    volume: Volume, acquisition: SliceAcquisition, method: str, negative: str, device: str, progress: Progress
-) -> tuple[Any, Any, Any]:
-    """Image (target grid), residual (measured grid) and uncertainty of every frame."""
+    volume: Volume, acquisition: SliceAcquisition, run: Method, negative: str, device: str, progress: Progress
+) -> tuple[Any, Any, Any, dict[str, str]]:
+    """Image (target grid), residual (measured grid) and uncertainty of every frame; what made them."""
     import torch
 
     where = torch.device(_device(device))
-    run = load_method(method)
     scans = volume.data if volume.data.ndim == 4 else volume.data[None]
     clip = negative == "clip" and bool(volume.data.min() >= 0)
     image = np.empty((len(scans), *acquisition.target.shape), dtype=np.float32)
     residual = np.empty(scans.shape, dtype=np.float32)
     uncertainty: Any = None
+    made_with: dict[str, str] = {}
     reduce = acquisition.reduction or (lambda x: x)
     for t, scan in enumerate(scans):
         y = torch.from_numpy(np.ascontiguousarray(scan, dtype=np.float32)).to(where)
         estimate = run(y, acquisition, lambda f, stage, t=t: progress((t + f) / len(scans), stage))  # type: ignore[misc]
+        made_with = estimate.made_with
         x = estimate.data.clamp_min(0) if clip else estimate.data
         residual[t] = (y - acquisition.operator(x)).numpy(force=True)
         image[t] = reduce(x).numpy(force=True)
@@ -166,8 +171,8 @@ def _frames(
                 uncertainty = np.empty_like(image)
             uncertainty[t] = reduce(estimate.uncertainty).numpy(force=True)
     if volume.data.ndim == 3:
-        return image[0], residual[0], None if uncertainty is None else uncertainty[0]
-    return image, residual, uncertainty
+        return image[0], residual[0], None if uncertainty is None else uncertainty[0], made_with
+    return image, residual, uncertainty, made_with
 
 
 def _figures(volume: Volume, image: Any, residual: Any, acquisition: SliceAcquisition) -> dict[str, float]:

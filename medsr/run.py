@@ -59,7 +59,7 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
         of the one input that failed; SomeFailedError if one of several did; PromiseMissedError if all were
         written and a promise of the method's card was missed.
     """
-    card(job.method)  # an unknown one is nobody's fault but the command's
+    check(job)  # an unknown method is nobody's fault but the command's
     scans = find_inputs(job)
     outputs = [name_result(job, scan, len(scans) > 1) for scan in scans]
     files = [o.files(s, uncertainty=True, report=True) for s, o in zip(scans, outputs, strict=True)]
@@ -82,6 +82,15 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
             f"written, but a promise of the card of {job.method} was missed for {', '.join(missed)}",
             hint="the report and the sidecar say which; check --psf, --slice-thickness and --noise",
         )
+
+
+def check(job: Job) -> None:
+    """Raises a UsageError where the method or its model is not one."""
+    card(job.method)
+    if job.model is not None:
+        from medsr.methods.registry import check_model
+
+        check_model(job.method, job.model)
 
 
 def find_inputs(job: Job) -> list[Scan]:
@@ -183,6 +192,7 @@ def _reconstruct(
         scan.header(),
         job.spacing,
         method=job.method,
+        model=job.model,
         slice_thickness=job.slice_thickness,
         psf=job.psf,
         noise=job.noise,

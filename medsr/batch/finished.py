@@ -11,7 +11,8 @@ from medsr.errors import OutputError
 from medsr.io.names import is_file
 from medsr.io.scans import Scan, sha256
 from medsr.job import Job
-from medsr.outputs import Outputs, weights
+from medsr.models.checksums import checksums
+from medsr.outputs import Outputs
 from medsr.outputs_dicom import SeriesOutputs
 
 MAX_BYTES = 1 << 26
@@ -38,6 +39,8 @@ def finished(job: Job, scan: Scan, outputs: Outputs | SeriesOutputs) -> dict[str
         )
     ours = said["medsr"]
     differs = [name for name, value in made_by(job).items() if ours.get(name) != value]
+    used = ours.get("weights_sha256")
+    differs += ["weights"] if used is not None and used not in checksums(job.method) else []
     differs += ["options"] if _shaping(ours.get("options")) != _plain(job.shaping()) else []
     if differs:
         if job.force:
@@ -54,7 +57,7 @@ def finished(job: Job, scan: Scan, outputs: Outputs | SeriesOutputs) -> dict[str
 
 def made_by(job: Job) -> dict[str, Any]:
     """What of the program a result depends on, by the names of the sidecar."""
-    return {"version": VERSION, "method": job.method, "weights_sha256": weights(job.method)}
+    return {"version": VERSION, "method": job.method}
 
 
 def read_sidecar(path: Path) -> dict[str, Any] | None:

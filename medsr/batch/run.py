@@ -14,10 +14,9 @@ from medsr.batch.outcomes import Outcomes, Row, row_of
 from medsr.errors import InputError, MedsrError, OutputError, PromiseMissedError, SomeFailedError
 from medsr.io.scans import Scan
 from medsr.job import Job
-from medsr.models.card import card
 from medsr.outputs import Outputs, protect
 from medsr.outputs_dicom import SeriesOutputs
-from medsr.run import Listener, name_result, one
+from medsr.run import Listener, check, name_result, one
 
 
 def run_batch(
@@ -39,7 +38,7 @@ def run_batch(
     folder = Path(job.output)
     items = find_items(source, folder)
     for item in items:
-        card(item.options.get("method", job.method))
+        check(replace(job, **item.options))
     if shard:
         items = items[shard[0] - 1 :: shard[1]]
     if is_data_set(source) and job.format == "nifti":

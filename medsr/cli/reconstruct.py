@@ -43,6 +43,7 @@ def add(commands: Any) -> None:
         epilog=EXAMPLES,
     )
     add_options(parser)
+    parser.add_argument("--xml", action=Description, nargs=0, help="describe the options to 3D Slicer, and exit")
     parser.set_defaults(command=command)
 
 
@@ -69,6 +70,18 @@ def add_options(parser: Any, without: Sequence[str] = (), required: Sequence[str
     said.add_argument("-q", "--quiet", action="store_true", help="say nothing but errors")
     said.add_argument("-v", "--verbose", action="store_true", help="say also what the header knew, and times")
     said.add_argument("--log-json", action="store_true", help="one JSON object a line on stdout, for machines")
+    said.add_argument("--log-slicer", action="store_true", help="progress tags on stdout, for 3D Slicer")
+
+
+class Description(argparse.Action):
+    """Prints the description that 3D Slicer asks its modules for; no input is needed."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from medsr.cli.slicer_xml import slicer_xml
+        from medsr.cli.streams import write
+
+        write(slicer_xml())
+        parser.exit()
 
 
 def job_from(arguments: argparse.Namespace) -> Job:
@@ -104,13 +117,14 @@ def listening(arguments: argparse.Namespace, job: Job, work: Callable[[Any, list
             ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), str(job.threads)
         )
     from medsr.cli.console import Console, JsonLines
+    from medsr.cli.slicer_tags import SlicerTags
     from medsr.cli.streams import complain
 
-    listener = (
-        JsonLines(arguments.debug)
-        if arguments.log_json
-        else Console(arguments.quiet, arguments.verbose, arguments.debug, brief=not job.inputs)
+    listener: Console | JsonLines = Console(
+        arguments.quiet, arguments.verbose, arguments.debug, brief=not job.inputs
     )
+    if arguments.log_json or arguments.log_slicer:
+        listener = (JsonLines if arguments.log_json else SlicerTags)(arguments.debug)
     code, error = 0, None
     try:
         work(listener, ["medsr", *arguments.argv])
