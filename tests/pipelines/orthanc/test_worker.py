@@ -45,8 +45,8 @@ def done(worker, count):
 
 
 def test_a_series_comes_back(orthanc, worker, tmp_path):
-    """Into the same study and patient, marked, once, to the byte as `medsr reconstruct` makes it; its own result is
-    left alone, and no port is open.
+    """Into the same study and patient, marked, once, to the byte as `medsr reconstruct` makes it; its own result
+    is left alone, and no port is open.
     """
     server = orthanc()
     server.send(scan(tmp_path / "scan"))
@@ -67,15 +67,6 @@ def test_a_series_comes_back(orthanc, worker, tmp_path):
     assert one.counts() == {"done": 1}
     assert one.stop() == 0
     assert not list((one.state / "jobs").iterdir())
-    assert set(server.stored().values()) == {1}
-
-
-def test_a_result_by_dicomweb(orthanc, worker, tmp_path):
-    server = orthanc()
-    server.send(scan(tmp_path / "scan"))
-    one = worker(server, delivery='[delivery]\nby = "dicomweb"').start()
-    wait_for(done(one, 1), what="the result")
-    assert {tags["PatientName"] for tags in server.results()} == {"Doe^Jane"}
     assert set(server.stored().values()) == {1}
 
 
