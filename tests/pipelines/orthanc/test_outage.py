@@ -59,7 +59,7 @@ def outage(server, worker, folder, count: int, seconds: float) -> None:
 
 def test_a_short_outage(orthanc, worker, tmp_path):
     server = orthanc()
-    outage(server, worker(server, top="ahead = 100"), tmp_path, 4, 5)
+    outage(server, worker(server, top="ahead = 100"), tmp_path, 4, 2)
 
 
 @pytest.mark.slow
