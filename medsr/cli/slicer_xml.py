@@ -64,7 +64,7 @@ def _parameter(group: Element, field: Field[Any], option: Option) -> None:
     if field.name in IMAGES:
         _image(group, field, option)
         return
-    choices = list(cards()) if field.name == "method" else option.choices
+    choices = tuple(dict.fromkeys((*cards(), field.default))) if field.name == "method" else option.choices
     kind = "boolean" if isinstance(field.default, bool) else "string-enumeration" if choices else "string"
     parameter = _named(group, kind, field, option)
     _text(parameter, "longflag", field.name.replace("_", "-"))

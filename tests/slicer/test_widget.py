@@ -249,11 +249,17 @@ def test_slicer_is_closed_in_the_middle(chosen: Path, work: Path, opened: Callab
 
 
 def test_the_result_cannot_be_read_back(
-    chosen: Path, work: Path, opened: Callable[[], Form], monkeypatch: pytest.MonkeyPatch
+    home: Path, work: Path, opened: Callable[[], Form], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    from MedSRLib import settings
     from MedSRLib.problem import Problem
 
     form = opened()
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\ntouch ../result.nrrd\n")
+    stand_in.chmod(0o755)
+
+    settings.save(settings.Settings(python=str(stand_in)))
 
     def refuse(*_: Any) -> None:
         raise Problem("result.nrrd: the result cannot be read back")
