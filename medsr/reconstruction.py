@@ -15,9 +15,9 @@ from medsr import memory
 from medsr.acquisition.slices import SliceAcquisition, plan_acquisition
 from medsr.errors import UsageError
 from medsr.io import open_header
-from medsr.io.image import ImageHeader
+from medsr.io.image import Header
 from medsr.job import NEGATIVE, Job, parse_device, parse_length, parse_noise, parse_psf, parse_spacing
-from medsr.methods.base import Progress, no_progress
+from medsr.methods.base import Method, Progress, no_progress
 from medsr.methods.registry import load_method
 from medsr.models.card import Card, card
 from medsr.result import Flag, Result
@@ -25,10 +25,12 @@ from medsr.volume import Volume
 
 
 def reconstruct(
-    scan: Volume | str | Path,
+    scan: Volume | Header | str | Path,
     spacing: float | Sequence[float] | None = None,
     *,
+    series: str | None = None,
     method: str = Job.method,
+    model: str | None = None,
     slice_thickness: float | None = None,
     psf: str | Mapping[str, str] | None = None,
     noise: float | None = None,
@@ -42,10 +44,12 @@ def reconstruct(
 
     Parameters
     ----------
-    scan : a volume, or the path of one.
+    scan : a volume, its header (`medsr.io.open_header`), or its path: an image, or a folder of DICOM files.
     spacing : target voxel size in mm, one or three numbers. Default: thick slices go to the in-plane
         spacing, a near-isotropic scan to half its spacing.
+    series : which series of a DICOM folder: its number, its UID or its description; by default the only one.
     method : a name from `medsr models`.
+    model : the trained network of a method that takes one; None for the method's own choice.
     slice_thickness : full width at half maximum of the slice profile, mm.
     psf : kind of point spread, for all refined axes or by axis: ``"gaussian"``, ``{"z": "boxcar"}``.
     noise : standard deviation in the image's units; 0 for none; None to estimate it.
@@ -75,14 +79,15 @@ def reconstruct(
         raise UsageError("--negative is not one", got=repr(negative), hint=f"choose {' or '.join(NEGATIVE)}")
     timings: dict[str, float] = {}
     with _timed(timings, "read"):
-        header = scan if isinstance(scan, Volume) else open_header(scan)
-        foresee(header, chosen, max_mem=max_mem, **options)
+        header = open_header(scan, series) if isinstance(scan, str | Path) else scan
+        planned = foresee(header, chosen, max_mem=max_mem, **options)
         volume = header if isinstance(header, Volume) else header.load()
     with _timed(timings, "plan"):
         acquisition = plan_acquisition(volume, noise=sigma, **options)
+    run = load_method(method) if model is None else load_method(method, model)
     with _timed(timings, "reconstruct"), _threads(threads):
-        arrays = _frames(volume, acquisition, method, negative, where, progress)
-    image, residual, uncertainty = arrays
+        arrays = _frames(volume, acquisition, run, negative, where, progress)
+    image, residual, uncertainty, made_with = arrays
     figures = _figures(volume, image, residual, acquisition)
     return Result(
         volume=volume.with_data(image, acquisition.target),
@@ -90,6 +95,7 @@ def reconstruct(
         residual=volume.with_data(residual),
         uncertainty=None if uncertainty is None else volume.with_data(uncertainty, acquisition.target),
         method=method,
+        made_with=made_with,
         acquisition={
             "point_spread": acquisition.describe_psf(),
             "noise": acquisition.noise,
@@ -99,11 +105,12 @@ def reconstruct(
         flags=tuple([Flag("warning", note) for note in volume.notes] + _domain(chosen, acquisition))
         + _promises(chosen, figures),
         timings=timings,
+        memory=planned,
     )
 
 
-def foresee(scan: Volume | ImageHeader, chosen: Card, *, max_mem: int | None = None, **options: Any) -> None:
-    """Refuses, by the header alone, what the method of the card `chosen` could not do.
+def foresee(scan: Volume | Header, chosen: Card, *, max_mem: int | None = None, **options: Any) -> int:
+    """Refuses, by the header alone, what the method of the card `chosen` could not do; returns the bytes it needs.
 
     `options` are those of `plan_acquisition`.
 
@@ -115,10 +122,12 @@ def foresee(scan: Volume | ImageHeader, chosen: Card, *, max_mem: int | None = N
         if it needs more than `max_mem`, or than the machine has left.
     """
     plan = plan_acquisition(blank(scan), noise=0.0, **options)
-    memory.check(need(plan, scan.frames or 1, chosen), max_mem, f"a result of {plan.fine.describe()}")
+    needed = need(plan, scan.frames or 1, chosen)
+    memory.check(needed, max_mem, f"a result of {plan.fine.describe()}")
+    return needed
 
 
-def blank(scan: Volume | ImageHeader) -> Volume:
+def blank(scan: Volume | Header) -> Volume:
     """A volume like `scan` that takes no memory, all zero: enough to plan with."""
     shape = scan.grid.shape if scan.frames in (1, None) else (scan.frames or 1, *scan.grid.shape)
     return Volume(np.broadcast_to(np.float32(0), shape), scan.grid, scan.facts)
@@ -137,22 +146,23 @@ def need(plan: SliceAcquisition, frames: int, chosen: Card) -> int:
 
 
 def _frames(
-    volume: Volume, acquisition: SliceAcquisition, method: str, negative: str, device: str, progress: Progress
-) -> tuple[Any, Any, Any]:
-    """Image (target grid), residual (measured grid) and uncertainty of every frame."""
+    volume: Volume, acquisition: SliceAcquisition, run: Method, negative: str, device: str, progress: Progress
+) -> tuple[Any, Any, Any, dict[str, str]]:
+    """Image (target grid), residual (measured grid) and uncertainty of every frame; what made them."""
     import torch
 
     where = torch.device(_device(device))
-    run = load_method(method)
     scans = volume.data if volume.data.ndim == 4 else volume.data[None]
     clip = negative == "clip" and bool(volume.data.min() >= 0)
     image = np.empty((len(scans), *acquisition.target.shape), dtype=np.float32)
     residual = np.empty(scans.shape, dtype=np.float32)
     uncertainty: Any = None
+    made_with: dict[str, str] = {}
     reduce = acquisition.reduction or (lambda x: x)
     for t, scan in enumerate(scans):
         y = torch.from_numpy(np.ascontiguousarray(scan, dtype=np.float32)).to(where)
         estimate = run(y, acquisition, lambda f, stage, t=t: progress((t + f) / len(scans), stage))  # type: ignore[misc]
+        made_with = estimate.made_with
         x = estimate.data.clamp_min(0) if clip else estimate.data
         residual[t] = (y - acquisition.operator(x)).numpy(force=True)
         image[t] = reduce(x).numpy(force=True)
@@ -161,8 +171,8 @@ def _frames(
                 uncertainty = np.empty_like(image)
             uncertainty[t] = reduce(estimate.uncertainty).numpy(force=True)
     if volume.data.ndim == 3:
-        return image[0], residual[0], None if uncertainty is None else uncertainty[0]
-    return image, residual, uncertainty
+        return image[0], residual[0], None if uncertainty is None else uncertainty[0], made_with
+    return image, residual, uncertainty, made_with
 
 
 def _figures(volume: Volume, image: Any, residual: Any, acquisition: SliceAcquisition) -> dict[str, float]:
