@@ -17,7 +17,7 @@ from medsr.job import Option, options
 from medsr.models.card import cards
 
 SLICERS_OWN = {"force", "skip_existing", "no_report", "series", "format", "deidentify"}
-"""Fields about files beside others and about DICOM: Slicer keeps its own temporary files, and reads DICOM itself."""
+"""Fields about files beside others and about DICOM: Slicer keeps its own files, and reads DICOM itself."""
 
 IMAGES = {"inputs": "the scan, as it was measured", "output": "the scan on the finer grid"}
 """Fields that are volumes in Slicer, in its words: there they have no file names."""
