@@ -124,7 +124,8 @@ def test_what_is_offered(chosen: Path, opened: Callable[[], Form]) -> None:
 
     form = opened()
     module = importlib.import_module("MedSR")
-    rows = dict(form.ui.moreCollapsibleButton.layout().rows)
+    ((_, more),) = form.ui.moreCollapsibleButton.layout().rows
+    rows = dict(more.layout().rows)
     offered = {*module.PLACED, *form.widget._entries}
     assert offered == {f.name for f, _ in options()} - SLICERS_OWN - set(IMAGES)
     assert len(rows) == len(form.widget._entries)
@@ -133,6 +134,7 @@ def test_what_is_offered(chosen: Path, opened: Callable[[], Form]) -> None:
     form.widget.enter()
     assert form.ui.environmentLabel.text.startswith("medsr 0.")
     assert "B-spline" in form.ui.methodComboBox.toolTip
+    assert len(form.ui.moreCollapsibleButton.layout().rows) == 1, "made again, not beside the old ones"
     form.ui.methodComboBox.choose("linear")
     assert "Trilinear" in form.ui.methodComboBox.toolTip
 
