@@ -263,7 +263,7 @@ def test_sidecar(scan: Path, medsr: Command) -> None:
     ours = said["medsr"]
     assert set(ours) == {
         "version", "command", "method", "citation", "options", "input", "geometry", "acquisition", "figures",
-        "promises", "flags", "seconds", "weights_sha256", "memory_planned", "outputs",
+        "promises", "flags", "seconds", "memory_planned", "outputs",
     }  # fmt: skip
     files = [scan.parent / name for name in ours["outputs"]]
     assert ours["outputs"] == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

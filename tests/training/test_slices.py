@@ -124,7 +124,7 @@ def test_every_network_takes_a_pixel_step(
 ) -> None:
     labels = np.random.default_rng(0).integers(0, 4, (40, 44, 12)).astype(np.int8)
     monkeypatch.setattr("medsr.training.slices.tissues.classify_tissues", lambda x: labels)
-    recipe = replace(RECIPE, network=name, steps=1, source=(replace(SOURCE, tissues=True),))
+    recipe = replace(RECIPE, network=name, steps=1, source=(replace(SOURCE, tissues=1),))
     train(recipe, data, tmp_path / "out", [].append)
     (entry,) = json.loads((tmp_path / "out/log.json").read_text())
     assert set(entry["terms"]) == ({"pixel", "segmentation"} if name == "multitask" else {"pixel"})
