@@ -15,7 +15,7 @@ from medsr import memory
 from medsr.acquisition.slices import SliceAcquisition, plan_acquisition
 from medsr.errors import UsageError
 from medsr.io import open_header
-from medsr.io.image import ImageHeader
+from medsr.io.image import Header
 from medsr.job import NEGATIVE, Job, parse_device, parse_length, parse_noise, parse_psf, parse_spacing
 from medsr.methods.base import Method, Progress, no_progress
 from medsr.methods.registry import load_method
@@ -25,9 +25,10 @@ from medsr.volume import Volume
 
 
 def reconstruct(
-    scan: Volume | str | Path,
+    scan: Volume | Header | str | Path,
     spacing: float | Sequence[float] | None = None,
     *,
+    series: str | None = None,
     method: str = Job.method,
     model: str | None = None,
     slice_thickness: float | None = None,
@@ -43,9 +44,10 @@ def reconstruct(
 
     Parameters
     ----------
-    scan : a volume, or the path of one.
+    scan : a volume, its header (`medsr.io.open_header`), or its path: an image, or a folder of DICOM files.
     spacing : target voxel size in mm, one or three numbers. Default: thick slices go to the in-plane
         spacing, a near-isotropic scan to half its spacing.
+    series : which series of a DICOM folder: its number, its UID or its description; by default the only one.
     method : a name from `medsr models`.
     model : the trained network of a method that takes one; None for the method's own choice.
     slice_thickness : full width at half maximum of the slice profile, mm.
@@ -77,8 +79,8 @@ def reconstruct(
         raise UsageError("--negative is not one", got=repr(negative), hint=f"choose {' or '.join(NEGATIVE)}")
     timings: dict[str, float] = {}
     with _timed(timings, "read"):
-        header = scan if isinstance(scan, Volume) else open_header(scan)
-        foresee(header, chosen, max_mem=max_mem, **options)
+        header = open_header(scan, series) if isinstance(scan, str | Path) else scan
+        planned = foresee(header, chosen, max_mem=max_mem, **options)
         volume = header if isinstance(header, Volume) else header.load()
     with _timed(timings, "plan"):
         acquisition = plan_acquisition(volume, noise=sigma, **options)
@@ -103,11 +105,12 @@ def reconstruct(
         flags=tuple([Flag("warning", note) for note in volume.notes] + _domain(chosen, acquisition))
         + _promises(chosen, figures),
         timings=timings,
+        memory=planned,
     )
 
 
-def foresee(scan: Volume | ImageHeader, chosen: Card, *, max_mem: int | None = None, **options: Any) -> None:
-    """Refuses, by the header alone, what the method of the card `chosen` could not do.
+def foresee(scan: Volume | Header, chosen: Card, *, max_mem: int | None = None, **options: Any) -> int:
+    """Refuses, by the header alone, what the method of the card `chosen` could not do; returns the bytes it needs.
 
     `options` are those of `plan_acquisition`.
 
@@ -119,10 +122,12 @@ def foresee(scan: Volume | ImageHeader, chosen: Card, *, max_mem: int | None = N
         if it needs more than `max_mem`, or than the machine has left.
     """
     plan = plan_acquisition(blank(scan), noise=0.0, **options)
-    memory.check(need(plan, scan.frames or 1, chosen), max_mem, f"a result of {plan.fine.describe()}")
+    needed = need(plan, scan.frames or 1, chosen)
+    memory.check(needed, max_mem, f"a result of {plan.fine.describe()}")
+    return needed
 
 
-def blank(scan: Volume | ImageHeader) -> Volume:
+def blank(scan: Volume | Header) -> Volume:
     """A volume like `scan` that takes no memory, all zero: enough to plan with."""
     shape = scan.grid.shape if scan.frames in (1, None) else (scan.frames or 1, *scan.grid.shape)
     return Volume(np.broadcast_to(np.float32(0), shape), scan.grid, scan.facts)

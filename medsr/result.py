@@ -34,6 +34,7 @@ class Result:
     figures : the residual against the data and against the noise, counts of voxels.
     flags : warnings, and promises that were missed.
     timings : seconds a stage.
+    memory : bytes that were planned for.
     """
 
     volume: Volume
@@ -46,6 +47,7 @@ class Result:
     figures: dict[str, float] = field(default_factory=dict)
     flags: tuple[Flag, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    memory: int = 0
 
     @property
     def kept_its_promises(self) -> bool:

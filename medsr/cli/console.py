@@ -11,7 +11,6 @@ from typing import Any
 from medsr.cli.streams import complain, tell
 from medsr.errors import MedsrError, one_line
 from medsr.models.card import card
-from medsr.outputs import Outputs
 from medsr.result import Result
 
 
@@ -80,11 +79,11 @@ class Console:
             _tell(f"  negative values: {result.figures['negative_voxels']:g} voxels")
             _tell("  " + ", ".join(f"{k} {v:.2f} s" for k, v in result.timings.items()))
         for path in written:
-            _tell(f"  wrote {path}")
+            _tell(f"  wrote {path}{_contents(path)}")
 
-    def skipped(self, source: Path, outputs: Outputs) -> None:
+    def skipped(self, source: Path, image: Path) -> None:
         if not self.quiet:
-            _tell(f"{source.name}: skipped, {outputs.image} exists")
+            _tell(f"{source.name}: skipped, {image} exists")
 
     def failed(self, source: Path, error: MedsrError) -> None:
         self.close()
@@ -128,8 +127,8 @@ class JsonLines:
             seconds=result.timings,
         )
 
-    def skipped(self, source: Path, outputs: Outputs) -> None:
-        self._write("skipped", input=str(source), output=str(outputs.image))
+    def skipped(self, source: Path, image: Path) -> None:
+        self._write("skipped", input=str(source), output=str(image))
 
     def failed(self, source: Path, error: MedsrError) -> None:
         self._write("failed", input=str(source), error=str(error), exit_code=error.exit_code)
@@ -158,6 +157,15 @@ def residual_line(result: Result) -> str:
     if promised.exact is None and promised.noisy is None:
         return text
     return f"{text}: promise {'kept' if result.kept_its_promises else 'missed'}"
+
+
+def _contents(path: Path) -> str:
+    """What is in a folder that was written."""
+    if not path.is_dir():
+        return ""
+    names = sorted(p.name for p in path.iterdir())
+    images = [name for name in names if name.endswith(".dcm")]
+    return f": {', '.join([f'{len(images)} DICOM files', *(n for n in names if n not in images)])}"
 
 
 def _tell(line: str) -> None:

@@ -22,12 +22,12 @@ from pydicom.tag import Tag
 
 from medsr.errors import InputError
 from medsr.io.dicom.quiet import quiet
+from medsr.io.magic import PREAMBLE, is_bare
 
 INFLATE_BASE = 64 << 20
 INFLATE_RATIO = 50
 """A deflated data set may hold 64 MiB and 50 times its size in the file; images deflate 2 to 10 times."""
 
-_PREAMBLE = 128
 _META_LIMIT = 1 << 16
 _LONG_LENGTH = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 
@@ -72,16 +72,6 @@ class Header:
 
     data: Any
     pixels: PixelPlace
-
-
-def is_dicom(path: Path) -> bool:
-    """Whether a file starts like DICOM: the DICM prefix, or group 0008 where an old file has no preamble."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(_PREAMBLE + 4)
-    except OSError:
-        return False
-    return start[_PREAMBLE:] == b"DICM" or _bare(start)
 
 
 def read_header(path: Path, keywords: Iterable[str | int]) -> Header:
@@ -131,19 +121,12 @@ def _read(file: BinaryIO, tags: list[Any]) -> Header:
     return Header(data, PixelPlace(syntax, tag, where, length, size))
 
 
-def _bare(start: bytes) -> bool:
-    """Group 0008, a small even element, then a VR or a small length: a data set without a preamble."""
-    if len(start) < 8 or start[:2] != b"\x08\x00" or start[3] > 0x20:
-        return False
-    return (start[4:6].isalpha() and start[4:6].isupper()) or struct.unpack("<I", start[4:8])[0] < 1024
-
-
 def _meta(file: BinaryIO) -> tuple[str, int]:
     """Transfer syntax, and the offset where the data set starts."""
     file.seek(0)
-    start = file.read(_PREAMBLE + 4)
-    if start[_PREAMBLE:] != b"DICM":
-        if not _bare(start):
+    start = file.read(PREAMBLE + 4)
+    if start[PREAMBLE:] != b"DICM":
+        if not is_bare(start):
             raise InputError("not a DICOM file", rule="DICOM files carry DICM after 128 bytes")
         explicit = start[4:6].isalpha()
         return str(uid.ExplicitVRLittleEndian if explicit else uid.ImplicitVRLittleEndian), 0
@@ -160,7 +143,7 @@ def _meta(file: BinaryIO) -> tuple[str, int]:
         raise InputError("the file meta information names no transfer syntax")
     if not uid.UID(syntax).is_transfer_syntax or uid.UID(syntax).is_private:
         raise InputError("an unknown transfer syntax", hint="export the series as Explicit VR Little Endian")
-    return syntax, _PREAMBLE + 4 + at
+    return syntax, PREAMBLE + 4 + at
 
 
 def _inflated(file: BinaryIO, start: int) -> BinaryIO:

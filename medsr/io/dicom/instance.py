@@ -32,7 +32,7 @@ _KINDS: dict[str, Literal["2D", "3D"]] = {"2D": "2D", "3D": "3D"}
 _LOCALISER = re.compile(r"locali[sz]er|scout|survey|aahead|3[- ]?plane", re.IGNORECASE)
 
 KEYWORDS: tuple[str | int, ...] = (
-    "ImageType", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality",
+    "ImageType", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "Manufacturer",
     "SeriesDescription", "SeriesNumber", "InstanceNumber", "AcquisitionNumber", "PatientID", "PatientName",
     "AcquisitionDate", "AcquisitionTime", "AcquisitionDateTime", "TriggerTime", "TemporalPositionIdentifier",
     "EchoTime", "RepetitionTime", "MRAcquisitionType", "SliceThickness", "SpacingBetweenSlices",
@@ -57,6 +57,7 @@ class Instance:
     description: str = field(repr=False)
     image_type: tuple[str, ...] = field(repr=False)
     localiser: bool
+    ours: bool
     pixels: PixelPlace = field(repr=False)
     rows: int
     columns: int
@@ -98,6 +99,7 @@ def read_instance(path: Path) -> tuple[Instance, Any]:
             description=description,
             image_type=kind,
             localiser="LOCALIZER" in kind or bool(_LOCALISER.search(description)),
+            ours=text(data, "Manufacturer") == "medsr",
             pixels=header.pixels,
             rows=whole(data, "Rows") or 0,
             columns=whole(data, "Columns") or 0,
