@@ -291,6 +291,7 @@ def test_train_from_the_command_line(tmp_path: Path, data: Path, medsr: Command)
         (("train", recipe, "--data", tmp_path, "-o", tmp_path / "x"), 3),
         (("train", recipe, "--data", data, "-o", recipe), 4),
         (("train", recipe, "--data", data, "-o", tmp_path / "x", "--seconds", "-1"), 2),
+        (("train", "gcn-through4-final", "--data", data, "-o", tmp_path / "x", "--resume"), 2),
         (("train", recipe, "--data", data, "-o", tmp_path / "x", "--start", tmp_path / "no"), 5),
     ):
         ran = medsr(*wrong)
