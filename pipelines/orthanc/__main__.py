@@ -7,8 +7,10 @@ import logging
 import signal
 import sys
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from medsr.cli.main import Parser
 from medsr.errors import MedsrError, UsageError, one_line
@@ -46,6 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MedsrError as error:
         print(f"medsr: error: {error}", file=sys.stderr)
         return error.exit_code
+    except Exception as error:
+        # its words may quote a header: only its place is told
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        print(f"medsr: error: unexpected {type(error).__name__} at {where}", file=sys.stderr)
+        return 1
     except SystemExit as left:  # --help
         return int(left.code or 0)
 

@@ -26,7 +26,7 @@ from pipelines.orthanc.server import Orthanc
 from pipelines.orthanc.settings import Settings
 from pipelines.orthanc.spool import Spool
 from pipelines.orthanc.steps import Changed, content_of, deliver, fetch
-from pipelines.orthanc.web import Away, Missing, Web
+from pipelines.orthanc.web import Away, Missing, Refused, Web
 
 ROOM = 1 << 30
 """Bytes that are left free on the disk: below, nothing more is fetched."""
@@ -49,7 +49,7 @@ class Patience:
         """Whether it is time to try."""
         return time.monotonic() >= self._until
 
-    def failed(self, error: Away) -> None:
+    def failed(self, error: Away | Refused) -> None:
         wait = min(_LONGEST, 2.0**self._failures)
         self._failures += 1
         self._until = time.monotonic() + wait
@@ -81,7 +81,9 @@ class Worker:
         self._source_patience, self._target_patience = Patience("source"), Patience("target")
         self._maker = Reconstructor(settings.limit)
         self._current: tuple[Job, Path] | None = None
-        self._looked = self._counted = float("-inf")
+        self._looked = float("-inf")
+        self._seen: dict[str, float] = {}
+        """When arrivals that could not be decided about were looked at last."""
         self._all_read = False
         self._spool.tidy(self._queue.jobs(*OPEN, "held"))
 
@@ -118,7 +120,7 @@ class Worker:
             return False
         try:
             asked = act()
-        except Away as error:
+        except (Away, Refused) as error:
             self._source_patience.failed(error)
             return False
         if asked:
@@ -151,14 +153,15 @@ class Worker:
 
     def _decide(self) -> bool:
         """Decides about series that are whole; of those that the server has not called so, now and then."""
+        now = time.monotonic()
+        rest = {True: self._settings.poll, False: self._settings.settle / 2}
         arrivals = self._queue.arrivals()
-        whole = [arrival for arrival in arrivals if arrival.stable]
-        if time.monotonic() - self._counted > self._settings.settle / 2:
-            whole += [arrival for arrival in arrivals if not arrival.stable]
-            self._counted = time.monotonic()
-        for arrival in whole[:_DECISIONS]:
+        self._seen = {a.series: self._seen[a.series] for a in arrivals if a.series in self._seen}
+        ripe = [a for a in arrivals if now - self._seen.get(a.series, float("-inf")) >= rest[a.stable]]
+        for arrival in ripe[:_DECISIONS]:
             self._decide_one(arrival)
-        return bool(whole)
+            self._seen[arrival.series] = now
+        return bool(ripe)
 
     def _decide_one(self, arrival: Arrival) -> None:
         try:

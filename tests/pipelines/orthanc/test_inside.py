@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pydicom
@@ -13,6 +14,7 @@ import pytest
 from medsr.errors import OutputError
 from pipelines.orthanc.__main__ import main
 from pipelines.orthanc.queue import Queue
+from pipelines.orthanc.server import Change, Series
 from pipelines.orthanc.worker import Worker
 from tests.io.dicom.synthetic import GEOMETRIES, numbers, write_classic, write_enhanced
 from tests.pipelines.orthanc.inside import ENVIRONMENT, Accidents, run, settings_of, text_of
@@ -255,3 +257,53 @@ def _set() -> threading.Event:
     event = threading.Event()
     event.set()
     return event
+
+
+class Receiving:
+    """A server whose series never become whole."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def changes(self, since: int):
+        return [Change("StableSeries", "-".join(["0" * 8] * 5))] if not since else [], 1, True
+
+    def series(self, name: str) -> Series:
+        self.asked += 1
+        return Series(("-".join(["1" * 8] * 5),), False, {})
+
+
+def test_a_series_that_goes_on_coming_is_asked_for_now_and_then(tmp_path):
+    text = 'folder = "{}"\nstart = "beginning"\npoll_seconds = 0.4\n[server]\nurl = "http://localhost:1"\n'
+    settings = settings_of(tmp_path / "s.toml", text.format(tmp_path / "state") + '[[rules]]\nname = "all"')
+    worker, stop = Worker(settings), threading.Event()
+    worker._orthanc = Receiving()
+    threading.Timer(1.5, stop.set).start()
+    worker.run(stop)
+    assert 2 <= worker._orthanc.asked <= 5
+
+
+@pytest.mark.parametrize("status", [400, 404, 500])
+def test_a_server_that_is_no_orthanc(tmp_path, status, capsys):
+    """Its answers are not understood, so it is waited for, and its words are not repeated."""
+
+    class Other(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(b"Jane Doe")
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Other) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        text = f'folder = "{tmp_path / "state"}"\n[server]\nurl = "http://127.0.0.1:{server.server_port}"\n'
+        settings = settings_of(tmp_path / "s.toml", text + '[[rules]]\nname = "all"')
+        stop = threading.Event()
+        threading.Timer(1.5, stop.set).start()
+        Worker(settings).run(stop)
+        server.shutdown()
+    said = capsys.readouterr().err
+    assert "away server=source" in said
+    assert "Jane" not in said
