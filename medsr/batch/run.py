@@ -12,6 +12,7 @@ from medsr.batch.finished import finished, read_sidecar
 from medsr.batch.items import Item, find_items
 from medsr.batch.outcomes import Outcomes, Row, row_of
 from medsr.errors import InputError, MedsrError, OutputError, PromiseMissedError, SomeFailedError
+from medsr.io.names import is_folder
 from medsr.io.scans import Scan
 from medsr.job import Job
 from medsr.outputs import Outputs, protect
@@ -36,6 +37,8 @@ def run_batch(
     """
     assert job.output is not None
     folder = Path(job.output)
+    if is_folder(folder) and is_folder(source) and folder.samefile(source):
+        raise OutputError(f"{folder}: this is the source", hint="name a folder of its own with -o")
     items = find_items(source, folder)
     for item in items:
         check(replace(job, **item.options))

@@ -206,7 +206,7 @@ def test_fifty_kills(kind: str, tmp_path: Path) -> None:
     for i in range(8):
         thick_scan(tmp_path / "in" / f"{i}.nii.gz", (48, 48, 16), seed=i)
     common = ["batch", tmp_path / "in", "--threads", "1", "--format", kind, "--log-json"]
-    assert program(*common, "-o", tmp_path / "reference").wait() == 0
+    finish(*common, "-o", tmp_path / "reference")
     whole = voxels(tmp_path / "reference")
     assert len(whole) == (16 if kind == "nifti" else 8 * 48)
     out = tmp_path / "out"
@@ -239,10 +239,15 @@ def test_fifty_kills(kind: str, tmp_path: Path) -> None:
                 made[str(tmp_path / "in" / said["medsr"]["input"]["name"])] = 1
         if (out / "outcomes.csv").exists():
             table(out)
-    ended = program(*common, "-o", out)
-    assert ended.wait() == 0
+    finish(*common, "-o", out)
     assert voxels(out) == whole
     assert sorted(set(statuses(out)) - {"unchanged"}) in ([], ["done"])
+
+
+def finish(*arguments: object) -> None:
+    child = program(*arguments)
+    _, err = child.communicate()
+    assert (child.returncode, err) == (0, b"")
 
 
 def voxels(folder: Path) -> dict[str, bytes]:

@@ -77,8 +77,12 @@ def test_the_source_is_no_place_for_derivatives(data_set: Path, medsr: Command) 
     before = names(data_set)
     ran = medsr("batch", data_set, "-o", data_set)
     assert ran.code == 4
-    assert "a data set that medsr did not make" in ran.line
+    assert "this is the source" in ran.line
     assert names(data_set) == before
+    (data_set.parent / "other").mkdir()
+    (data_set.parent / "other" / "dataset_description.json").write_text('{"Name": "other"}')
+    ran = medsr("batch", data_set, "-o", data_set.parent / "other")
+    assert (ran.code, "a data set that medsr did not make" in ran.line) == (4, True)
 
 
 def test_sidecars_are_inherited(data_set: Path) -> None:

@@ -17,7 +17,7 @@ from medsr.methods.interpolation import interpolation_factors
 from medsr.methods.slicewise import onto_fine, propose, slicewise
 from medsr.models import slices as registry
 from medsr.models.slices import load_network, model, model_names, models, weights_folder
-from medsr.models.weights import sha256_of
+from medsr.models.tensors import sha256_of
 from medsr.networks import NETWORKS
 from medsr.networks.count import parameters
 from medsr.operators.modeproduct import mode_product
