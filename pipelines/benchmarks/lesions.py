@@ -5,8 +5,8 @@
 Balls of 2 to 8 mm with soft edges, 2 to 6 times the noise brighter or darker than the tissue around them (noise:
 2 % of the 99.5th percentile), are put into a head before it is scanned; as many places without one are the
 controls. Contrast is that of the ball against the shell around it, the head without lesions taken off, over the
-same on the truth. A lesion is missed where less than half of the contrast that `spline` keeps of it is kept; one is
-invented at a control where ball and shell differ from the truth's by more than the faintest lesion's contrast.
+same on the truth. A lesion is missed where less than half of the contrast that `spline` keeps of it is kept; one
+is invented at a control where ball and shell differ from the truth's by more than the faintest lesion's contrast.
 """
 
 from __future__ import annotations
