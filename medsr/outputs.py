@@ -17,7 +17,7 @@ from medsr._version import VERSION
 from medsr.errors import InputError, OutputError, UsageError
 from medsr.io import WRITTEN_SUFFIXES, companions, open_volume, stem, write_volume
 from medsr.io.atomic import Transaction, check_target
-from medsr.io.names import data_halves, header_halves, image_suffix, is_data_half, is_file, is_folder
+from medsr.io.names import data_halves, header_halves, image_suffix, is_data_half, is_file, is_folder, is_raw
 from medsr.models.card import card
 from medsr.result import Result
 from medsr.volume import Grid, Volume
@@ -47,9 +47,13 @@ class Outputs:
     def files(self, source: Path, *, uncertainty: bool, report: bool) -> list[Path]:
         """What a result of the scan `source` consists of, the image first."""
         endings = [f"_residual{self.map_suffix}", ".json"]
+        endings += [f"_tsnr{self.map_suffix}"] * is_raw(source)
         endings += [f"_uncertainty{self.map_suffix}"] * uncertainty + [".html"] * report
         return [self.image, *map(self.beside, endings + [table.suffix for table in companions(source)])]
 
+
+LEAST_FRAMES = 4
+"""Of a series whose temporal signal to noise means anything."""
 
 UTF8: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
 """Names of files need not be text; what is none is escaped as JSON does."""
@@ -160,6 +164,8 @@ def save(
 
         write(result.volume, outputs.image)
         write(result.residual, outputs.beside(f"_residual{outputs.map_suffix}"))
+        if is_raw(source) and (ratio := _tsnr(result.volume)) is not None:
+            write(ratio, outputs.beside(f"_tsnr{outputs.map_suffix}"))
         if result.uncertainty is not None:
             write(result.uncertainty, outputs.beside(f"_uncertainty{outputs.map_suffix}"))
         for table in companions(source):
@@ -174,6 +180,15 @@ def save(
             if path not in written:  # of an earlier result, which `force` replaces
                 transaction.discard(path)
     return written
+
+
+def _tsnr(series: Volume) -> Volume | None:
+    """Temporal signal to noise; None where the series is too short, or its TR not known."""
+    if series.data.ndim != 4 or series.frames < LEAST_FRAMES or not series.facts.tr:
+        return None
+    from medsr.evaluation.fmri import tsnr_map
+
+    return tsnr_map(series)
 
 
 def _expected_bytes(volume: Volume, path: Path) -> int:

@@ -18,10 +18,10 @@ from medsr.errors import (
     one_line,
 )
 from medsr.io import list_images
-from medsr.io.names import is_file, is_folder
+from medsr.io.names import is_file, is_folder, is_raw, list_raw
 from medsr.io.stream import check_file
 from medsr.job import Job
-from medsr.models.card import card
+from medsr.models.card import AUTO, card, chosen_card
 from medsr.outputs import Outputs, check_outputs, name_outputs, protect, save
 from medsr.result import Result
 
@@ -43,11 +43,11 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one input; `error` where it failed, `missed` where a promise was."""
+    """What became of one input; `error` where it failed, `missed` the method whose promise was."""
 
     source: Path
     error: MedsrError | None = None
-    missed: bool = False
+    missed: str | None = None
 
 
 def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
@@ -59,7 +59,8 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
         of the one input that failed; SomeFailedError if one of several did; PromiseMissedError if all were
         written and a promise of the method's card was missed.
     """
-    card(job.method)  # an unknown one is nobody's fault but the command's
+    if job.method != AUTO:
+        card(job.method)  # an unknown one is nobody's fault but the command's
     sources = find_inputs(job.inputs)
     outputs = [name_outputs(s, job.output, len(sources) > 1) for s in sources]
     files = [o.files(s, uncertainty=True, report=True) for s, o in zip(sources, outputs, strict=True)]
@@ -77,10 +78,11 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
     if failed:
         raise SomeFailedError(f"{len(failed)} of {len(outcomes)} inputs failed", hint="see the lines above")
     missed = [o.source.name for o in outcomes if o.missed]
+    methods = dict.fromkeys(o.missed for o in outcomes if o.missed)
     if missed:
         raise PromiseMissedError(
-            f"written, but a promise of the card of {job.method} was missed for {', '.join(missed)}",
-            hint="the report and the sidecar say which; check --psf, --slice-thickness and --noise",
+            f"written, but a promise of the card of {' and '.join(methods)} was missed for {', '.join(missed)}",
+            hint="the report and the sidecar say which; check what was assumed of the scan",
         )
 
 
@@ -95,7 +97,7 @@ def find_inputs(inputs: Sequence[str]) -> list[Path]:
 
 def _images_in(folder: Path) -> list[Path]:
     try:
-        return [p for p in list_images(folder) if RESULT not in p.name]
+        return [p for p in [*list_images(folder), *list_raw(folder)] if RESULT not in p.name]
     except OSError:  # it will fail when it is opened
         return []
 
@@ -119,7 +121,7 @@ def _one(
     except Exception as error:
         what = f"{source}: unexpected {type(error).__name__}: {error}"
         return Outcome(source, error=_of(error, MedsrError(what, hint="run it again with --debug and report it")))
-    return Outcome(source, missed=not result.kept_its_promises)
+    return Outcome(source, missed=None if result.kept_its_promises else result.method)
 
 
 def _reconstruct(
@@ -133,7 +135,8 @@ def _reconstruct(
     check_file(source)
     # the image comes last: where it is missing, the rest is what an interrupted run has left
     force = job.force or job.skip_existing
-    chosen = card(job.method)
+    raw = is_raw(source)
+    chosen = chosen_card(job.method, "kspace" if raw else "image")
     check_outputs(
         outputs.files(source, uncertainty=chosen.uncertainty is not None, report=not job.no_report), force=force
     )
@@ -146,6 +149,12 @@ def _reconstruct(
         psf=job.psf,
         noise=job.noise,
         negative=job.negative,
+        coils=job.coils,
+        delay=job.delay,
+        field_map=job.field_map,
+        slices=None if job.slices is None else slice(*job.slices),
+        frames=None if job.frames is None else slice(*job.frames),
+        readouts=job.readouts,
         device=job.device,
         max_mem=job.max_mem,
         threads=job.threads,
@@ -179,7 +188,7 @@ def refuse_folder(folder: Path) -> None:
         raise InputError(f"{folder}: the folder cannot be read", got=error.strerror) from None
     raise InputError(
         f"{folder}: no image in this folder",
-        rule="NIfTI, NRRD or MetaImage files that are no results of medsr",
+        rule="NIfTI, NRRD, MetaImage or .h5 files that are no results of medsr",
         hint="sub-folders are not searched: name them",
     )
 
