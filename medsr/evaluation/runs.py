@@ -36,7 +36,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
 }
 NOTE = (
     "NRMSE over tissue and time; in time: of the deviations from the temporal mean (1: an image without change); "
-    "BOLD, bias, AUC and transfer of active voxels against the truth; FP: share of inactive voxels with p < 0.001; "
+    "BOLD, bias, AUC, transfer: of active voxels against the truth; FP: share of inactive voxels with p < 0.001; "
     "residual over the noise of the samples."
 )
 
