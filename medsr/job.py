@@ -18,6 +18,7 @@ Span = tuple[int, int | None]
 
 PSF_KINDS = ("gaussian", "boxcar", "rf", "kspace")
 NEGATIVE = ("keep", "clip")
+FORMATS = ("nifti", "dicom")
 BINARY = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 DECIMAL = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 UNITS = {"": 1, "b": 1, **BINARY, **{f"{k}ib": v for k, v in BINARY.items()}, **DECIMAL}
@@ -29,6 +30,7 @@ class Option:
     """How a field of `Job` is offered.
 
     parse : from the text of the command line. flags : a short form. group : a heading in the help.
+    shapes : whether the voxels that are written, or their header, depend on it.
     """
 
     help: str
@@ -37,6 +39,7 @@ class Option:
     flags: tuple[str, ...] = ()
     choices: tuple[str, ...] | None = None
     group: str = "options"
+    shapes: bool = True
 
 
 def _option(default: Any, help: str, **more: Any) -> Any:
@@ -172,15 +175,23 @@ class Job:
 
     inputs: tuple[str, ...] = _option(
         (),
-        "scans: NIfTI (.nii, .nii.gz, .hdr/.img), NRRD or MetaImage files, raw data (MRD .h5), or folders of them "
-        "(sub-folders and earlier results are left out)",
+        "scans: NIfTI (.nii, .nii.gz, .hdr/.img), NRRD or MetaImage files, raw data (MRD .h5), folders of them "
+        "(sub-folders and earlier results are left out), or folders of DICOM files (searched to any depth for one "
+        "series)",
         metavar="INPUT",
+        group="files",
+    )
+    series: str | None = _option(
+        None,
+        "which series of a DICOM folder: its number, its UID or a word of its description; `medsr info FOLDER` "
+        "lists them; default: the only one that fits",
+        metavar="SERIES",
         group="files",
     )
     output: str | None = _option(
         None,
-        "a file (one input; .nii.gz, .nii, .nrrd or .mha) or a folder, made if missing; "
-        "default: <input>_desc-sr.nii.gz beside the input",
+        "a file (one input; .nii.gz, .nii, .nrrd or .mha) or a folder, made if missing; with --format dicom the "
+        "folder of the series; default: <input>_desc-sr.nii.gz, or the folder <input>_desc-sr, beside the input",
         metavar="OUT",
         flags=("-o",),
         group="files",
@@ -189,6 +200,12 @@ class Job:
         "auto",
         "how to reconstruct; `medsr models` lists what there is and the default for each kind of scan; "
         "default: auto ",
+        metavar="NAME",
+        group="what is wanted",
+    )
+    model: str | None = _option(
+        None,
+        "the trained network of a method that takes one (slicewise), e.g. drudn; `medsr models` lists them",
         metavar="NAME",
         group="what is wanted",
     )
@@ -272,19 +289,39 @@ class Job:
         choices=NEGATIVE,
         group="what is written",
     )
-    force: bool = _option(False, "replace outputs that exist", group="what is written")
+    format: str = _option(
+        "nifti",
+        "nifti (default; or another format by the suffix of OUT), or dicom: a derived MR series with the patient "
+        "and the study of the input",
+        choices=FORMATS,
+        group="what is written",
+    )
+    capture: bool = _option(
+        False,
+        "with --format dicom: add a picture of the report, as a Secondary Capture in the same study",
+        group="what is written",
+    )
+    deidentify: bool = _option(
+        False,
+        "leave out what identifies the patient: DICOM attributes beside an allow-list, dates, UIDs (hashed), and "
+        "the input's name; faces and the names of output files stay as they are",
+        group="what is written",
+    )
+    force: bool = _option(False, "replace outputs that exist", group="what is written", shapes=False)
     skip_existing: bool = _option(
         False,
         "pass over inputs whose result exists, and finish what an interrupted run has left",
         group="what is written",
+        shapes=False,
     )
-    no_report: bool = _option(False, "write no HTML report", group="what is written")
+    no_report: bool = _option(False, "write no HTML report", group="what is written", shapes=False)
     device: str = _option(
         "auto",
         "auto (default: a CUDA device if there is one, else the CPU), cpu, cuda, cuda:N or mps",
         metavar="DEVICE",
         parse=parse_device,
         group="resources",
+        shapes=False,
     )
     max_mem: int | None = _option(
         None,
@@ -292,6 +329,7 @@ class Job:
         metavar="SIZE",
         parse=parse_bytes,
         group="resources",
+        shapes=False,
     )
     threads: int | None = _option(
         None,
@@ -299,11 +337,14 @@ class Job:
         metavar="N",
         parse=parse_threads,
         group="resources",
+        shapes=False,
     )
 
     def __post_init__(self) -> None:
         if self.force and self.skip_existing:
             raise UsageError("--force and --skip-existing contradict each other", hint="choose one")
+        if self.capture and self.format != "dicom":
+            raise UsageError("--capture is for DICOM", hint="add --format dicom")
         if self.output == "" or "" in self.inputs:
             raise UsageError("the name of an input or of the output is empty", hint="name a file or a folder")
         if any("\0" in name for name in (*self.inputs, self.output or "")):
@@ -311,14 +352,22 @@ class Job:
 
     def described(self) -> dict[str, Any]:
         """The options that differ from their defaults, for the sidecar."""
-        changed = ((f.name, getattr(self, f.name)) for f in fields(self) if f.name not in ("inputs", "output"))
-        defaults = {f.name: f.default for f in fields(self)}
-        return {name: _plain(value) for name, value in changed if value != defaults[name]}
+        changed = (
+            (f, getattr(self, f.name)) for f in fields(self) if f.name not in ("inputs", "output", "series")
+        )
+        return {f.name: _plain(value) for f, value in changed if value != f.default}
+
+    def shaping(self) -> dict[str, Any]:
+        """Those of them that the written voxels or their header depend on."""
+        return {k: v for k, v in self.described().items() if SHAPES[k]}
 
 
 def options() -> list[tuple[Field[Any], Option]]:
     """The fields of `Job` with their options, in order."""
     return [(f, f.metadata["option"]) for f in fields(Job)]
+
+
+SHAPES = {field.name: option.shapes for field, option in options()}
 
 
 def _plain(value: Any) -> Any:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import math
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medsr._version import VERSION
 from medsr.errors import InputError, OutputError, UsageError
-from medsr.io import WRITTEN_SUFFIXES, companions, open_volume, stem, write_volume
+from medsr.io import WRITTEN_SUFFIXES, open_volume, stem, write_volume
 from medsr.io.atomic import Transaction, check_target
-from medsr.io.names import data_halves, header_halves, image_suffix, is_data_half, is_file, is_folder, is_raw
+from medsr.io.names import image_suffix, is_file, is_folder, is_raw
+from medsr.io.scans import Scan, sha256
 from medsr.models.card import card
 from medsr.result import Result
 from medsr.volume import Grid, Volume
@@ -28,9 +28,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the files of one result go; all lie beside the image and share its name."""
+    """Where the files of one result go; all lie beside the image and share its name.
+
+    keys : of the sidecar, in place of what it says by itself.
+    """
 
     image: Path
+    keys: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def base(self) -> str:
@@ -44,13 +48,49 @@ class Outputs:
     def map_suffix(self) -> str:
         return image_suffix(self.image)
 
-    def files(self, source: Path, *, uncertainty: bool, report: bool) -> list[Path]:
-        """What a result of the scan `source` consists of, the image first."""
-        endings = [f"_residual{self.map_suffix}", ".json"]
-        endings += [f"_tsnr{self.map_suffix}"] * is_raw(source)
-        endings += [f"_uncertainty{self.map_suffix}"] * uncertainty + [".html"] * report
-        return [self.image, *map(self.beside, endings + [table.suffix for table in companions(source)])]
+    @property
+    def residual(self) -> Path:
+        """``y - A x``, on the scan's grid."""
+        return self.beside(f"_residual{self.map_suffix}")
 
+    @property
+    def tsnr(self) -> Path:
+        """Temporal signal to noise of a series from raw data."""
+        return self.beside(f"_tsnr{self.map_suffix}")
+
+    @property
+    def uncertainty(self) -> Path:
+        """On the result's grid."""
+        return self.beside(f"_uncertainty{self.map_suffix}")
+
+    @property
+    def sidecar(self) -> Path:
+        """How the result was made."""
+        return self.beside(".json")
+
+    @property
+    def report(self) -> Path:
+        """The report for a browser."""
+        return self.beside(".html")
+
+    def notes(self, *, uncertainty: bool) -> dict[Path, dict[str, Any]]:
+        """Further sidecars, where a layout asks for them."""
+        return {}
+
+    def exists(self) -> bool:
+        """Whether there is a result; the image gets its name last."""
+        return is_file(self.image)
+
+    def files(self, scan: Scan, *, uncertainty: bool, report: bool) -> list[Path]:
+        """What a result of `scan` consists of, the image first."""
+        maps = [self.residual, *[self.tsnr] * is_raw(scan.path), *[self.uncertainty] * uncertainty]
+        tables = [self.beside(table.suffix) for table in scan.tables()]
+        notes = self.notes(uncertainty=uncertainty)
+        return [self.image, *maps, *tables, *notes, self.sidecar, *[self.report] * report]
+
+
+RESULT = "_desc-sr"
+"""In the names of results, which are not taken for scans when a folder is searched."""
 
 LEAST_FRAMES = 4
 """Of a series whose temporal signal to noise means anything."""
@@ -62,8 +102,8 @@ FILE_SUFFIX = re.compile(r"\.[a-zA-Z][a-zA-Z0-9]{1,4}")
 """What `-o` is not taken for a folder with, unless it ends in a slash or is one."""
 
 
-def name_outputs(source: Path, output: str | None, several: bool) -> Outputs:
-    """Outputs for the scan `source`: `output` is a file, a folder, or None for beside the scan.
+def name_outputs(scan: Scan, output: str | None, several: bool) -> Outputs:
+    """Outputs for `scan`: `output` is a file, a folder, or None for beside the scan.
 
     A folder is one that exists, or a name that ends in a slash or has no suffix as files have.
 
@@ -72,9 +112,9 @@ def name_outputs(source: Path, output: str | None, several: bool) -> Outputs:
     UsageError
         if one file is named for several inputs, or a file that cannot be written.
     """
-    name = f"{stem(source)}_desc-sr.nii.gz"
+    name = f"{scan.stem}{RESULT}.nii.gz"
     if output is None:
-        return Outputs(source.with_name(name))
+        return Outputs(beside(scan, name))
     suffix = image_suffix(output) or (Path(output).suffix if FILE_SUFFIX.fullmatch(Path(output).suffix) else "")
     if not suffix or output.endswith(("/", os.sep)) or is_folder(output):
         return Outputs(Path(output) / name)
@@ -89,15 +129,12 @@ def name_outputs(source: Path, output: str | None, several: bool) -> Outputs:
     return Outputs(Path(output))
 
 
-def source_files(source: Path) -> list[Path]:
-    """The files that belong to the image `source`: itself, its other half, its sidecar, its tables."""
-    halves = header_halves(source) if is_data_half(source) else data_halves(source)
-    paired = image_suffix(source) in (".hdr", ".hdr.gz", ".img", ".img.gz")
-    beside = source.with_name(stem(source) + ".json")
-    return [source, *(halves if paired else ()), beside, *companions(source)]
+def beside(scan: Scan, name: str) -> Path:
+    """A file of that name beside the scan: in the same folder, or, for a folder, in the one above."""
+    return (scan.path if scan.path.name else scan.path.resolve()).with_name(name)
 
 
-def protect(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
+def protect(targets: Iterable[Path], inputs: Iterable[Scan]) -> None:
     """Refuses to write over an input, whatever `--force` says.
 
     Raises
@@ -105,7 +142,7 @@ def protect(targets: Iterable[Path], inputs: Iterable[Path]) -> None:
     OutputError
         if a target is one of the files of an input, by whatever name.
     """
-    known = {os.path.realpath(file) for source in inputs for file in source_files(source)}
+    known = {os.path.realpath(file) for scan in inputs for file in scan.files()}
     for target in targets:
         if os.path.realpath(target) in known:
             raise OutputError(
@@ -136,7 +173,7 @@ class _Enough(Exception):  # noqa: N818 - takes back what was tried
 def save(
     result: Result,
     outputs: Outputs,
-    source: Path,
+    scan: Scan,
     *,
     options: dict[str, Any],
     command: Sequence[str],
@@ -150,36 +187,49 @@ def save(
     OutputError
         if one exists and `force` is not given, or cannot be written.
     """
-    provenance = describe(result, source, options, command)
-    written: list[Path] = []
+    provenance = describe(result, scan, options, command) | dict(outputs.keys)
+    written: dict[Path, Path] = {}
     with Transaction(force=force) as transaction:
 
         def target(path: Path, expect: int | None = None) -> Path:
-            written.append(path)
-            return transaction.path(path, expect)
+            written[path] = transaction.path(path, expect)
+            return written[path]
 
         def write(volume: Volume, path: Path) -> None:
             description = f"medsr {VERSION} {result.method}"
             write_volume(volume, target(path, _expected_bytes(volume, path)), description=description)
 
         write(result.volume, outputs.image)
-        write(result.residual, outputs.beside(f"_residual{outputs.map_suffix}"))
-        if is_raw(source) and (ratio := _tsnr(result.volume)) is not None:
-            write(ratio, outputs.beside(f"_tsnr{outputs.map_suffix}"))
+        write(result.residual, outputs.residual)
+        if is_raw(scan.path) and (ratio := _tsnr(result.volume)) is not None:
+            write(ratio, outputs.tsnr)
         if result.uncertainty is not None:
-            write(result.uncertainty, outputs.beside(f"_uncertainty{outputs.map_suffix}"))
-        for table in companions(source):
+            write(result.uncertainty, outputs.uncertainty)
+        for table in scan.tables():
             target(outputs.beside(table.suffix)).write_bytes(table.read_bytes())
-        text = json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
-        target(outputs.beside(".json")).write_text(text, **UTF8)
+        for path, said in outputs.notes(uncertainty=result.uncertainty is not None).items():
+            target(path).write_text(as_json(said), **UTF8)
         if report:
             from medsr.report.html import render
 
-            target(outputs.beside(".html")).write_text(render(result, provenance), **UTF8)
-        for path in outputs.files(source, uncertainty=True, report=True):
+            html = render(unnamed(result) if options.get("deidentify") else result, provenance)
+            target(outputs.report).write_text(html, **UTF8)
+        provenance["medsr"]["outputs"] = {path.name: sha256(file) for path, file in written.items()}
+        target(outputs.sidecar).write_text(as_json(provenance), **UTF8)
+        for path in outputs.files(scan, uncertainty=True, report=True):
             if path not in written:  # of an earlier result, which `force` replaces
                 transaction.discard(path)
-    return written
+    return sorted(written, key=[*outputs.files(scan, uncertainty=True, report=True)].index)
+
+
+def as_json(provenance: dict[str, Any]) -> str:
+    """A sidecar's text."""
+    return json.dumps(provenance, indent=2, ensure_ascii=False) + "\n"
+
+
+def unnamed(result: Result) -> Result:
+    """The same result, of a scan without a name."""
+    return replace(result, measured=replace(result.measured, source=None))
 
 
 def _tsnr(series: Volume) -> Volume | None:
@@ -207,13 +257,13 @@ def save_scan(scan: Volume, output: str, *, truth: Path, force: bool) -> list[Pa
     OutputError
         if one exists and `force` is not given, or cannot be written.
     """
-    outputs = name_outputs(Path(output), output, several=False)
+    outputs = name_outputs(Scan(Path(output)), output, several=False)
     if outputs.image != Path(output):
         raise UsageError(
             f"{output}: this is the name of a folder", hint="name the file to write, e.g. scan.nii.gz"
         )
     sidecar = outputs.beside(".json")
-    protect([outputs.image, sidecar], [truth])
+    protect([outputs.image, sidecar], [Scan(truth)])
     facts = scan.facts
     bids = {
         "SliceThickness": facts.slice_thickness,
@@ -246,7 +296,7 @@ def save_report(image: Path, scan: Path | None, output: Path | None, *, force: b
     from medsr.report.html import render
 
     data, provenance = _read_back(image, scan)
-    target = output or Outputs(image).beside(".html")
+    target = output or Outputs(image).report
     with Transaction(force=force) as transaction:
         transaction.path(target).write_text(render(data, provenance), **UTF8)
     return target
@@ -267,24 +317,25 @@ def _read_back(image: Path, scan: Path | None) -> tuple[ReportData, dict[str, An
     from medsr.report.data import ReportData
 
     outputs = Outputs(image)
-    provenance = _read_sidecar(outputs.beside(".json"))
+    provenance = _read_sidecar(outputs.sidecar)
     result = open_volume(image)
-    source = scan or _scan_beside(image, provenance["medsr"]["input"])
-    if not is_file(source):
+    said = provenance["medsr"]["input"]
+    source, series = scan or _scan_beside(image, said), said.get("series")
+    if not (is_file(source) or is_folder(source)):
         raise InputError(f"{source}: the scan is not there", hint="say where it is with --scan")
     maps = {
         name: open_volume(path, allow_constant=True) if is_file(path) else None
-        for name in ("residual", "uncertainty")
-        for path in [outputs.beside(f"_{name}{outputs.map_suffix}")]
+        for name, path in (("residual", outputs.residual), ("uncertainty", outputs.uncertainty))
     }
-    return ReportData.from_sidecar(provenance, result, open_volume(source), **maps), provenance
+    return ReportData.from_sidecar(provenance, result, open_volume(source, series=series), **maps), provenance
 
 
 def _scan_beside(image: Path, said: dict[str, Any]) -> Path:
     """The scan that the sidecar's words `said` are about, if it lies beside the result `image`."""
     # a name, whatever the sidecar makes of it: no path that leads elsewhere
     source = image.with_name(re.split(r"[\\/]", str(said["name"]))[-1] or "scan")
-    if is_file(source) and said.get("sha256", "") != sha256(source):
+    there = is_file(source) or is_folder(source)
+    if there and said.get("sha256", "") != Scan(source, said.get("series")).sha256():
         raise InputError(
             f"{source}: this is not the scan that the result was made from, or it was changed since",
             rule="its checksum is that of the sidecar",
@@ -297,7 +348,7 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     try:
         provenance: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         provenance["medsr"]["input"].items()  # KeyError, AttributeError: some other JSON
-        provenance["medsr"]["input"]["name"]
+        provenance["medsr"]["input"].setdefault("name", "scan")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(
             f"{path}: no sidecar of a result of medsr", got=type(error).__name__, hint="name the image, not a map"
@@ -305,12 +356,20 @@ def _read_sidecar(path: Path) -> dict[str, Any]:
     return provenance
 
 
-def describe(result: Result, source: Path, options: dict[str, Any], command: Sequence[str]) -> dict[str, Any]:
-    """The sidecar: BIDS keys where BIDS has them, the rest under ``medsr``."""
+def describe(result: Result, scan: Scan, options: dict[str, Any], command: Sequence[str]) -> dict[str, Any]:
+    """The sidecar: BIDS keys where BIDS has them, the rest under ``medsr``.
+
+    With the option `deidentify` it has no name of the scan, and the command without what bears names.
+    """
     chosen = card(result.method)
+    named = not options.get("deidentify")
+    source: dict[str, Any] = {"name": scan.name} if named else {}
+    if scan.series is not None:
+        source |= {"format": "DICOM", "files": len(scan.series.files)}
+        source |= {"series": scan.series.selector} if named else {}
     bids = {
         "Description": f"{chosen.summary}",
-        "Sources": [source.name],
+        "Sources": [scan.name] if named else None,
         "Resolution": result.volume.grid.describe(),
         "RepetitionTime": result.volume.facts.tr,
         "EchoTime": result.volume.facts.te,
@@ -318,25 +377,21 @@ def describe(result: Result, source: Path, options: dict[str, Any], command: Seq
     return {k: v for k, v in bids.items() if v is not None} | {
         "medsr": {
             "version": VERSION,
-            "command": list(command),
+            "command": list(command) if named else None,
             "method": result.method,
+            **result.made_with,
             "citation": chosen.citation,
             "options": options,
-            "input": {"name": source.name, "sha256": sha256(source)},
+            "input": source | {"sha256": scan.sha256()},
             "geometry": {"before": _geometry(result.measured.grid), "after": _geometry(result.volume.grid)},
             "acquisition": result.acquisition,
             "figures": result.figures,
             "promises": "kept" if result.kept_its_promises else "missed",
             "flags": [{"level": f.level, "text": f.text} for f in result.flags],
             "seconds": result.timings,
+            "memory_planned": result.memory,
         }
     }
-
-
-def sha256(path: Path) -> str:
-    """Of the file's bytes, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _geometry(grid: Grid) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from medsr import memory
 from medsr.acquisition.slices import SliceAcquisition, plan_acquisition
 from medsr.errors import UsageError
 from medsr.io import open_header
-from medsr.io.image import ImageHeader
+from medsr.io.image import Header
 from medsr.io.names import is_raw
 from medsr.job import NEGATIVE, parse_device, parse_length, parse_noise, parse_psf, parse_spacing
 from medsr.measurement import KSpace
-from medsr.methods.base import Progress, no_progress
+from medsr.methods.base import Method, Progress, no_progress
 from medsr.methods.registry import load_method
 from medsr.models.card import AUTO, Card, chosen_card
 from medsr.models.promises import missed_promises
@@ -27,10 +27,12 @@ from medsr.volume import Volume
 
 
 def reconstruct(
-    scan: Volume | KSpace | str | Path,
+    scan: Volume | Header | KSpace | str | Path,
     spacing: float | Sequence[float] | None = None,
     *,
+    series: str | None = None,
     method: str = AUTO,
+    model: str | None = None,
     slice_thickness: float | None = None,
     psf: str | Mapping[str, str] | None = None,
     noise: float | None = None,
@@ -50,10 +52,13 @@ def reconstruct(
 
     Parameters
     ----------
-    scan : a volume, or raw data (`medsr.measurement.KSpace`), or the path of either.
+    scan : a volume, its header (`medsr.io.open_header`), raw data (`medsr.measurement.KSpace`), or the path of
+        one: an image, a folder of DICOM files, an MRD file.
     spacing : target voxel size in mm, one or three numbers. Default: thick slices go to the in-plane
         spacing, a near-isotropic scan to half its spacing.
+    series : which series of a DICOM folder: its number, its UID or its description; by default the only one.
     method : a name from `medsr models`; "auto" for the default of the scan's kind.
+    model : the trained network of a method that takes one; None for the method's own choice.
     slice_thickness : full width at half maximum of the slice profile, mm.
     psf : kind of point spread, for all refined axes or by axis: ``"gaussian"``, ``{"z": "boxcar"}``.
     noise : standard deviation in the image's units; 0 for none; None to estimate it.
@@ -76,8 +81,15 @@ def reconstruct(
     """
     raw = _raw_options(coils, delay, field_map, slices, frames, readouts)
     where = parse_device(device)
-    if isinstance(scan, KSpace) or (not isinstance(scan, Volume) and is_raw(scan)):
-        told = {"spacing": spacing, "slice_thickness": slice_thickness, "psf": psf, "noise": noise}
+    if isinstance(scan, KSpace) or (isinstance(scan, str | Path) and is_raw(scan)):
+        told = {
+            "series": series,
+            "model": model,
+            "spacing": spacing,
+            "slice_thickness": slice_thickness,
+            "psf": psf,
+            "noise": noise,
+        }
         _refuse(told, "raw data", "images")
         if where not in ("auto", "cpu"):
             raise UsageError(f"--device {where}: raw data are reconstructed on the CPU", hint="leave --device out")
@@ -103,14 +115,15 @@ def reconstruct(
         raise UsageError("--negative is not one", got=repr(negative), hint=f"choose {' or '.join(NEGATIVE)}")
     timings: dict[str, float] = {}
     with timed(timings, "read"):
-        header = scan if isinstance(scan, Volume) else open_header(scan)
-        foresee(header, chosen, max_mem=max_mem, **options)
+        header = open_header(scan, series) if isinstance(scan, str | Path) else scan
+        planned = foresee(header, chosen, max_mem=max_mem, **options)
         volume = header if isinstance(header, Volume) else header.load()
     with timed(timings, "plan"):
         acquisition = plan_acquisition(volume, noise=sigma, **options)
+    run = load_method(chosen.name) if model is None else load_method(chosen.name, model)
     with timed(timings, "reconstruct"), _threads(threads):
-        arrays = _frames(volume, acquisition, chosen.name, negative, where, progress)
-    image, residual, uncertainty = arrays
+        arrays = _frames(volume, acquisition, run, negative, where, progress)
+    image, residual, uncertainty, made_with = arrays
     figures = _figures(volume, image, residual, acquisition)
     return Result(
         volume=volume.with_data(image, acquisition.target),
@@ -118,6 +131,7 @@ def reconstruct(
         residual=volume.with_data(residual),
         uncertainty=None if uncertainty is None else volume.with_data(uncertainty, acquisition.target),
         method=chosen.name,
+        made_with=made_with,
         acquisition={
             "point_spread": acquisition.describe_psf(),
             "noise": acquisition.noise,
@@ -127,6 +141,7 @@ def reconstruct(
         flags=tuple([Flag("warning", note) for note in volume.notes] + _domain(chosen, acquisition))
         + missed_promises(chosen, figures),
         timings=timings,
+        memory=planned,
     )
 
 
@@ -155,8 +170,8 @@ def _refuse(told: Mapping[str, Any], here: str, there: str) -> None:
         raise UsageError(f"{', '.join(names)}: this is {here}", rule=f"the option is for {there}")
 
 
-def foresee(scan: Volume | ImageHeader, chosen: Card, *, max_mem: int | None = None, **options: Any) -> None:
-    """Refuses, by the header alone, what the method of the card `chosen` could not do.
+def foresee(scan: Volume | Header, chosen: Card, *, max_mem: int | None = None, **options: Any) -> int:
+    """Refuses, by the header alone, what the method of the card `chosen` could not do; returns the bytes it needs.
 
     `options` are those of `plan_acquisition`.
 
@@ -168,10 +183,12 @@ def foresee(scan: Volume | ImageHeader, chosen: Card, *, max_mem: int | None = N
         if it needs more than `max_mem`, or than the machine has left.
     """
     plan = plan_acquisition(blank(scan), noise=0.0, **options)
-    memory.check(need(plan, scan.frames or 1, chosen), max_mem, f"a result of {plan.fine.describe()}")
+    needed = need(plan, scan.frames or 1, chosen)
+    memory.check(needed, max_mem, f"a result of {plan.fine.describe()}")
+    return needed
 
 
-def blank(scan: Volume | ImageHeader) -> Volume:
+def blank(scan: Volume | Header) -> Volume:
     """A volume like `scan` that takes no memory, all zero: enough to plan with."""
     shape = scan.grid.shape if scan.frames in (1, None) else (scan.frames or 1, *scan.grid.shape)
     return Volume(np.broadcast_to(np.float32(0), shape), scan.grid, scan.facts)
@@ -190,22 +207,23 @@ def need(plan: SliceAcquisition, frames: int, chosen: Card) -> int:
 
 
 def _frames(
-    volume: Volume, acquisition: SliceAcquisition, method: str, negative: str, device: str, progress: Progress
-) -> tuple[Any, Any, Any]:
-    """Image (target grid), residual (measured grid) and uncertainty of every frame."""
+    volume: Volume, acquisition: SliceAcquisition, run: Method, negative: str, device: str, progress: Progress
+) -> tuple[Any, Any, Any, dict[str, str]]:
+    """Image (target grid), residual (measured grid) and uncertainty of every frame; what made them."""
     import torch
 
     where = torch.device(_device(device))
-    run = load_method(method)
     scans = volume.data if volume.data.ndim == 4 else volume.data[None]
     clip = negative == "clip" and bool(volume.data.min() >= 0)
     image = np.empty((len(scans), *acquisition.target.shape), dtype=np.float32)
     residual = np.empty(scans.shape, dtype=np.float32)
     uncertainty: Any = None
+    made_with: dict[str, str] = {}
     reduce = acquisition.reduction or (lambda x: x)
     for t, scan in enumerate(scans):
         y = torch.from_numpy(np.ascontiguousarray(scan, dtype=np.float32)).to(where)
         estimate = run(y, acquisition, lambda f, stage, t=t: progress((t + f) / len(scans), stage))  # type: ignore[misc]
+        made_with = estimate.made_with
         x = estimate.data.clamp_min(0) if clip else estimate.data
         residual[t] = (y - acquisition.operator(x)).numpy(force=True)
         image[t] = reduce(x).numpy(force=True)
@@ -214,8 +232,8 @@ def _frames(
                 uncertainty = np.empty_like(image)
             uncertainty[t] = reduce(estimate.uncertainty).numpy(force=True)
     if volume.data.ndim == 3:
-        return image[0], residual[0], None if uncertainty is None else uncertainty[0]
-    return image, residual, uncertainty
+        return image[0], residual[0], None if uncertainty is None else uncertainty[0], made_with
+    return image, residual, uncertainty, made_with
 
 
 def _figures(volume: Volume, image: Any, residual: Any, acquisition: SliceAcquisition) -> dict[str, float]:

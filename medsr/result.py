@@ -33,10 +33,12 @@ class Result:
     uncertainty : half width of the interval named on the method's card, on the target grid; None where the
         method has no calibrated one.
     method : its name.
+    made_with : of a learned method: "model", "weights" (the file) and "weights_sha256".
     acquisition : what was read and assumed of the scan: point spreads, slice thickness, noise.
     figures : the residual against the data and against the noise, counts of voxels.
     flags : warnings, and promises that were missed.
     timings : seconds a stage.
+    memory : bytes that were planned for.
     """
 
     volume: Volume
@@ -44,10 +46,12 @@ class Result:
     residual: Volume
     method: str
     uncertainty: Volume | None = None
+    made_with: dict[str, str] = field(default_factory=dict)
     acquisition: dict[str, Any] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     flags: tuple[Flag, ...] = ()
     timings: dict[str, float] = field(default_factory=dict)
+    memory: int = 0
 
     @property
     def kept_its_promises(self) -> bool:

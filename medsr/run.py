@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from medsr.errors import (
     Cancelled,
@@ -18,15 +19,14 @@ from medsr.errors import (
     one_line,
 )
 from medsr.io import list_images
-from medsr.io.names import is_file, is_folder, is_raw, list_raw
+from medsr.io.names import is_folder, is_raw, list_raw
+from medsr.io.scans import Scan
 from medsr.io.stream import check_file
 from medsr.job import Job
-from medsr.models.card import AUTO, card, chosen_card
-from medsr.outputs import Outputs, check_outputs, name_outputs, protect, save
+from medsr.models.card import AUTO, Card, card, chosen_card
+from medsr.outputs import RESULT, Outputs, check_outputs, name_outputs, protect, save
+from medsr.outputs_dicom import SeriesOutputs, check_series, name_series, save_series
 from medsr.result import Result
-
-RESULT = "_desc-sr"
-"""In the names of results, which are not taken for scans when a folder is searched."""
 
 LESS = "choose a coarser --spacing, or see that nothing else takes the memory"
 
@@ -35,17 +35,17 @@ class Listener(Protocol):
     """Who is told what happens: a terminal, a log of JSON lines, Slicer."""
 
     def progress(self, fraction: float, stage: str) -> None: ...
-    def started(self, source: Path, number: int, total: int) -> None: ...
-    def done(self, source: Path, result: Result, written: list[Path]) -> None: ...
-    def skipped(self, source: Path, outputs: Outputs) -> None: ...
-    def failed(self, source: Path, error: MedsrError) -> None: ...
+    def started(self, scan: Scan, number: int, total: int) -> None: ...
+    def done(self, scan: Scan, result: Result, written: list[Path]) -> None: ...
+    def skipped(self, scan: Scan, image: Path, why: str = "exists") -> None: ...
+    def failed(self, scan: Scan, error: MedsrError) -> None: ...
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of one input; `error` where it failed, `missed` the method whose promise was."""
 
-    source: Path
+    scan: Scan
     error: MedsrError | None = None
     missed: str | None = None
 
@@ -59,25 +59,24 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
         of the one input that failed; SomeFailedError if one of several did; PromiseMissedError if all were
         written and a promise of the method's card was missed.
     """
-    if job.method != AUTO:
-        card(job.method)  # an unknown one is nobody's fault but the command's
-    sources = find_inputs(job.inputs)
-    outputs = [name_outputs(s, job.output, len(sources) > 1) for s in sources]
-    files = [o.files(s, uncertainty=True, report=True) for s, o in zip(sources, outputs, strict=True)]
-    _refuse_collisions(sources, files)
-    protect([path for group in files for path in group], sources)
+    check(job)  # an unknown method is nobody's fault but the command's
+    scans = find_inputs(job)
+    outputs = [name_result(job, scan, len(scans) > 1) for scan in scans]
+    files = [o.files(s, uncertainty=True, report=True) for s, o in zip(scans, outputs, strict=True)]
+    _refuse_collisions(scans, files)
+    protect([path for group in files for path in group], scans)
     outcomes = []
-    for number, (source, target) in enumerate(zip(sources, outputs, strict=True)):
-        outcome = _one(job, source, target, listener, (number, len(sources)), command)
+    for number, (scan, target) in enumerate(zip(scans, outputs, strict=True)):
+        outcome = one(job, scan, target, listener, (number, len(scans)), command)
         if outcome.error:
-            listener.failed(source, outcome.error)
+            listener.failed(scan, outcome.error)
         outcomes.append(outcome)
     failed = [o.error for o in outcomes if o.error]
     if failed and len(outcomes) == 1:
         raise failed[0]
     if failed:
         raise SomeFailedError(f"{len(failed)} of {len(outcomes)} inputs failed", hint="see the lines above")
-    missed = [o.source.name for o in outcomes if o.missed]
+    missed = [o.scan.name for o in outcomes if o.missed]
     methods = dict.fromkeys(o.missed for o in outcomes if o.missed)
     if missed:
         raise PromiseMissedError(
@@ -86,65 +85,121 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
         )
 
 
-def find_inputs(inputs: Sequence[str]) -> list[Path]:
-    """The images named, and those in the folders named; a folder without any stands for itself, and will fail."""
-    sources: list[Path] = []
-    for name in inputs:
+def method_for(job: Job, scan: Scan) -> Card:
+    """The card of the method that reconstructs `scan`; a UsageError where the one named is not for its kind."""
+    return chosen_card(job.method, "kspace" if is_raw(scan.path) else "image")
+
+
+def check(job: Job) -> None:
+    """Raises a UsageError where the method or its model is not one."""
+    if job.method != AUTO:
+        card(job.method)
+    if job.model is not None:
+        from medsr.methods.registry import check_model
+
+        check_model(job.method, job.model)
+
+
+def find_inputs(job: Job) -> list[Scan]:
+    """The scans named, and the images in the folders named.
+
+    A folder of DICOM files is one scan, opened where that succeeds; one that holds nothing stands for itself, and
+    will fail.
+    """
+    scans: list[Scan] = []
+    for name in job.inputs:
         path = Path(name)
-        sources += (_images_in(path) or [path]) if is_folder(path) else [path]
-    return sources
+        if is_folder(path) and job.series is None and (images := images_in(path)):
+            scans += [Scan(image) for image in images]
+            continue
+        scan = Scan(path, job.series)
+        with suppress(MedsrError):  # it is told of when its turn comes
+            scan = scan.opened()
+        scans.append(scan)
+    return scans
 
 
-def _images_in(folder: Path) -> list[Path]:
+def images_in(folder: Path) -> list[Path]:
+    """The images right in a folder, results left out."""
     try:
         return [p for p in [*list_images(folder), *list_raw(folder)] if RESULT not in p.name]
     except OSError:  # it will fail when it is opened
         return []
 
 
-def _one(
-    job: Job, source: Path, outputs: Outputs, listener: Listener, place: tuple[int, int], command: Sequence[str]
+def name_result(job: Job, scan: Scan, several: bool) -> Outputs | SeriesOutputs:
+    """Where the result of `scan` goes; raises as `medsr.outputs.name_outputs`."""
+    name = name_series if job.format == "dicom" else name_outputs
+    return name(scan, job.output, several)
+
+
+def one(
+    job: Job,
+    scan: Scan,
+    outputs: Outputs | SeriesOutputs,
+    listener: Listener,
+    place: tuple[int, int],
+    command: Sequence[str],
 ) -> Outcome:
+    """Reconstructs one scan; whatever goes wrong is in the outcome.
+
+    place : its number, from 0, and how many there are.
+
+    Raises
+    ------
+    Cancelled
+        by the user.
+    """
     number, total = place
-    if job.skip_existing and is_file(outputs.image):
-        listener.skipped(source, outputs)
-        return Outcome(source)
-    listener.started(source, number, total)
+    if job.skip_existing and outputs.exists():
+        listener.skipped(scan, outputs.image)
+        return Outcome(scan)
+    listener.started(scan, number, total)
     try:
-        result = _reconstruct(job, source, outputs, listener, place, command)
+        kept = _reconstruct(job, scan, outputs, listener, place, command)
     except Cancelled:
         raise
     except MedsrError as error:
-        return Outcome(source, error=_named(error, source))
+        return Outcome(scan, error=_named(error, scan.path))
     except MemoryError as error:
-        return Outcome(source, error=_of(error, MemoryLimitError(f"{source}: out of memory", hint=LESS)))
+        return Outcome(scan, error=_of(error, MemoryLimitError(f"{scan.path}: out of memory", hint=LESS)))
     except Exception as error:
-        what = f"{source}: unexpected {type(error).__name__}: {error}"
-        return Outcome(source, error=_of(error, MedsrError(what, hint="run it again with --debug and report it")))
-    return Outcome(source, missed=None if result.kept_its_promises else result.method)
+        what = f"{scan.path}: unexpected {type(error).__name__}: {error}"
+        return Outcome(scan, error=_of(error, MedsrError(what, hint="run it again with --debug and report it")))
+    return Outcome(scan, missed=None if kept else method_for(job, scan).name)
 
 
 def _reconstruct(
-    job: Job, source: Path, outputs: Outputs, listener: Listener, place: tuple[int, int], command: Sequence[str]
-) -> Result:
+    job: Job,
+    scan: Scan,
+    outputs: Outputs | SeriesOutputs,
+    listener: Listener,
+    place: tuple[int, int],
+    command: Sequence[str],
+) -> bool:
+    """Whether no promise was missed."""
     from medsr.reconstruction import reconstruct
 
     number, total = place
-    if is_folder(source):
-        refuse_folder(source)
-    check_file(source)
+    if is_folder(scan.path) and not scan.is_dicom:
+        refuse_folder(scan.path)
+    if not is_folder(scan.path):
+        check_file(scan.path)
+    scan = scan.opened()
     # the image comes last: where it is missing, the rest is what an interrupted run has left
     force = job.force or job.skip_existing
-    raw = is_raw(source)
-    chosen = chosen_card(job.method, "kspace" if raw else "image")
-    check_outputs(
-        outputs.files(source, uncertainty=chosen.uncertainty is not None, report=not job.no_report), force=force
-    )
+    chosen = method_for(job, scan)
+    if isinstance(outputs, SeriesOutputs):
+        check_series(outputs, scan, force=force)
+    else:
+        has_map = chosen.uncertainty is not None
+        check_outputs(outputs.files(scan, uncertainty=has_map, report=not job.no_report), force=force)
     listener.progress(number / total, "reading")
     result = reconstruct(
-        source,
+        scan.path if is_raw(scan.path) else scan.header(),
         job.spacing,
         method=job.method,
+        model=job.model,
         slice_thickness=job.slice_thickness,
         psf=job.psf,
         noise=job.noise,
@@ -161,17 +216,15 @@ def _reconstruct(
         progress=lambda f, stage: listener.progress((number + 0.9 * f) / total, stage),
     )
     listener.progress((number + 0.9) / total, "writing")
-    written = save(
-        result,
-        outputs,
-        source,
-        options=job.described(),
-        command=command,
-        force=force,
-        report=not job.no_report,
-    )
-    listener.done(source, result, written)
-    return result
+    how: dict[str, Any] = {
+        "options": job.described(), "command": command, "force": force, "report": not job.no_report,
+    }  # fmt: skip
+    if isinstance(outputs, SeriesOutputs):
+        written = save_series(result, outputs, scan, shaping=job.shaping(), **how)
+    else:
+        written = save(result, outputs, scan, **how)
+    listener.done(scan, result, written)
+    return result.kept_its_promises
 
 
 def refuse_folder(folder: Path) -> None:
@@ -188,8 +241,8 @@ def refuse_folder(folder: Path) -> None:
         raise InputError(f"{folder}: the folder cannot be read", got=error.strerror) from None
     raise InputError(
         f"{folder}: no image in this folder",
-        rule="NIfTI, NRRD, MetaImage or .h5 files that are no results of medsr",
-        hint="sub-folders are not searched: name them",
+        rule="NIfTI, NRRD, MetaImage or .h5 files that are no results of medsr, or DICOM files",
+        hint="sub-folders are not searched for images: name them, or use medsr batch",
     )
 
 
@@ -205,14 +258,14 @@ def _of(cause: BaseException, error: MedsrError) -> MedsrError:
     return error
 
 
-def _refuse_collisions(sources: Sequence[Path], files: Sequence[Sequence[Path]]) -> None:
+def _refuse_collisions(scans: Sequence[Scan], files: Sequence[Sequence[Path]]) -> None:
     seen: dict[Path, Path] = {}
-    for source, group in zip(sources, files, strict=True):
+    for scan, group in zip(scans, files, strict=True):
         for path in group:
             if path in seen:
                 raise UsageError(
-                    f"{source} and {seen[path]} would have the same output",
+                    f"{scan.path} and {seen[path]} would have the same output",
                     got=str(path),
                     hint="run them apart, or into different folders",
                 )
-        seen.update(dict.fromkeys(group, source))
+        seen.update(dict.fromkeys(group, scan.path))

@@ -125,7 +125,7 @@ def _fail(text: str, code: int, debug: bool) -> int:
 
 def parser() -> Parser:
     """The whole command line; imports nothing heavy."""
-    from medsr.cli import evaluate, info, models, reconstruct, report, simulate
+    from medsr.cli import batch, evaluate, info, models, reconstruct, report, simulate, train
 
     top = Parser(
         prog="medsr",
@@ -135,7 +135,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"medsr {VERSION}", help="print the version")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (reconstruct, models, info, report, evaluate, evaluate_fmri, simulate):
+    for module in (reconstruct, batch, models, info, report, evaluate, evaluate_fmri, simulate, train):
         module.add(commands)
     return top
 

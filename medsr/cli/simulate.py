@@ -119,10 +119,11 @@ def spiral_command(arguments: argparse.Namespace) -> int:
 
         spiral = matmri_spiral(arguments.trajectory, protocol.matrix, protocol.fov / 1e3, protocol.interleaves)
     output = Path(arguments.output)
+    from medsr.io.scans import Scan
     from medsr.outputs import check_outputs, protect
 
     targets = run_files(output)
-    protect(targets, [Path(arguments.image)])
+    protect(targets, [Scan(Path(arguments.image))])
     check_outputs(targets, force=arguments.force)
     run = simulate_spiral_fmri(open_volume(arguments.image), protocol, spiral=spiral)
     for path in save_run(run, output, force=arguments.force):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -10,6 +12,9 @@ from medsr.operators.resolution import Resolution
 
 RIDGE = 1e-6
 """Of the largest squared singular value: what keeps modes that were hardly measured from being divided by zero."""
+
+BISECTIONS = 24
+"""Of the logarithm of μ over 18 decades: to 1e-6 of it."""
 
 Factors = list[Tensor | None]
 
@@ -61,6 +66,33 @@ class Projection:
     def project(self, x: Tensor, y: Tensor) -> Tensor:
         """``P x``: the estimate `x` (..., fine shape) made to explain `y` (..., measured shape)."""
         return x + self.pseudo_inverse(y - self.operator(x))
+
+    def within(self, x: Tensor, y: Tensor, radius: float) -> Tensor:
+        """The image nearest to `x` (fine shape) that explains `y` (measured shape) to within `radius`:
+
+            minimise ‖z - x‖  subject to  ‖A z - y‖ ≤ radius,
+
+        which is ``x + Aᵀ (A Aᵀ + μ)⁻¹ (y - A x)`` with μ found by bisection (the discrepancy principle: Morozov
+        1966). `x` itself where it explains `y` already; the projection for a radius of zero.
+        """
+        residual = y - self.operator(x)
+        if float(residual.double().norm()) <= radius:
+            return x
+        if radius <= 0:
+            return x + self.pseudo_inverse(residual)
+        ut, v, _ = self._bases(y)
+        modes = mode_product(residual, ut)
+        sx, sy, sz = (torch.as_tensor(s, dtype=y.dtype, device=y.device) for s in self.operator.modes.s)
+        squared = (sx[:, None, None] * sy[:, None] * sz) ** 2
+        low, high = math.log(float(squared.max()) * 1e-9), math.log(float(squared.max()) * 1e9)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            mu = math.exp(middle)
+            if float((modes * (mu / (squared + mu))).double().norm()) > radius:
+                high = middle
+            else:
+                low = middle
+        return x + mode_product(modes * (squared.sqrt() / (squared + math.exp(low))), v)
 
     def null_space(self, x: Tensor) -> Tensor:
         """``(I - A⁺A) x``: the part of `x` that the measurement does not see."""

@@ -23,7 +23,7 @@ from medsr.io.names import (
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike
 
-    from medsr.io.image import ImageHeader
+    from medsr.io.image import Header
     from medsr.volume import Volume
 
 __all__ = [
@@ -42,8 +42,8 @@ __all__ = [
 WRITTEN_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
 
-def open_header(path: str | Path) -> ImageHeader:
-    """The checked header of the image at `path`, its sidecar included; no voxel is read.
+def open_header(path: str | Path, series: str | None = None) -> Header:
+    """The checked header of the scan at `path`, an image's sidecar included; no voxel is read.
 
     Raises
     ------
@@ -51,9 +51,13 @@ def open_header(path: str | Path) -> ImageHeader:
         as `open_volume`, as far as the header and the size of the file tell.
     """
     from medsr.io import itk, nifti, sidecar
+    from medsr.io.scans import Scan
     from medsr.io.stream import check_file
 
     path = Path(path)
+    scan = Scan(path, series)
+    if scan.is_dicom:
+        return scan.header()
     suffix = image_suffix(path)
     if suffix in NIFTI_SUFFIXES:
         return sidecar.merge(nifti.read_header(path))
@@ -66,12 +70,20 @@ def open_header(path: str | Path) -> ImageHeader:
     )
 
 
-def open_volume(path: str | Path, *, max_bytes: int | None = None, allow_constant: bool = False) -> Volume:
-    """The image at `path` as float32, with what its sidecar says of the acquisition.
+def open_volume(
+    path: str | Path,
+    *,
+    series: str | None = None,
+    max_bytes: int | None = None,
+    allow_constant: bool = False,
+) -> Volume:
+    """The scan at `path` as float32, with what its header or its sidecar says of the acquisition.
 
     Parameters
     ----------
-    path : NIfTI (.nii, .nii.gz, .hdr/.img), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd).
+    path : NIfTI (.nii, .nii.gz, .hdr/.img), NRRD (.nrrd, .nhdr) or MetaImage (.mha, .mhd); a folder of DICOM
+        files, or one of them.
+    series : which series of a DICOM folder: its number, its UID or its description; by default the only one.
     max_bytes : refuse an image whose voxels take more memory than this.
     allow_constant : accept voxels that are all the same; for maps and masks, which are no scans.
 
@@ -84,7 +96,7 @@ def open_volume(path: str | Path, *, max_bytes: int | None = None, allow_constan
     MemoryLimitError
         if it takes more than `max_bytes`.
     """
-    return open_header(path).load(max_bytes, allow_constant=allow_constant)
+    return open_header(path, series).load(max_bytes, allow_constant=allow_constant)
 
 
 def write_volume(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,30 @@ from medsr.volume import Grid, ScanFacts, Volume
 
 FARTHEST = 1e6
 """Millimetres from the origin; beyond, float32 headers cannot tell neighbouring voxels apart."""
+
+
+class Header(Protocol):
+    """What is known of a scan before its voxels are read, whatever its format; see `ImageHeader`.
+
+    stored : the type of its stored voxels.
+    """
+
+    @property
+    def path(self) -> Path: ...
+    @property
+    def format(self) -> str: ...
+    @property
+    def grid(self) -> Grid: ...
+    @property
+    def frames(self) -> int | None: ...
+    @property
+    def facts(self) -> ScanFacts: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def stored(self) -> str: ...
+
+    def load(self, max_bytes: int | None = None, *, allow_constant: bool = False) -> Volume: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,6 +67,11 @@ class ImageHeader:
     def __post_init__(self) -> None:
         # notes quote headers and names, which may hold anything
         object.__setattr__(self, "notes", tuple(one_line(note) for note in self.notes))
+
+    @property
+    def stored(self) -> str:
+        """The type of the stored voxels."""
+        return self.encoding.dtype.name
 
     @property
     def nbytes(self) -> int:

@@ -1,12 +1,18 @@
 """The BIDS sidecar: a JSON file beside an image, of the same name, that tells how it was acquired.
 
+Within a BIDS data set, sidecars of the folders above it count too, as far as their names are parts of the image's
+(the inheritance principle); the nearest wins.
+
 BIDS: https://bids-specification.readthedocs.io, "Magnetic Resonance Imaging". Times are in seconds, lengths in mm.
 """
 
 from __future__ import annotations
 
+import glob
 import json
 import math
+import os
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,15 +24,44 @@ from medsr.volume import Grid, ScanFacts
 MAX_BYTES = 1 << 24
 """A sidecar is a few kilobytes; dcm2niix's longest stay below a megabyte."""
 
+LEVELS = 5
+"""Folders that are looked at for the root of a data set: datatype, session, subject, and some between."""
+
 LONGEST = {"SliceThickness": 100.0, "SpacingBetweenSlices": 100.0, "RepetitionTime": 100.0, "EchoTime": 1.0}
 """Larger values are in another unit than BIDS says, or wrong."""
 
 
-def find(path: str | Path) -> Path | None:
-    """The sidecar of the image at `path`, if there is one."""
+def find(path: str | Path) -> list[Path]:
+    """The sidecars of the image at `path`, the farthest first: the one beside it is the last."""
     path = Path(path)
     beside = path.with_name(stem(path) + ".json")
-    return beside if is_file(beside) else None
+    return [*_inherited(path, beside), *([beside] if is_file(beside) else [])]
+
+
+def _inherited(path: Path, beside: Path) -> list[Path]:
+    """The sidecars in the folders of a BIDS data set that apply to the image too."""
+    folders = list(Path(os.path.abspath(path)).parents[:LEVELS])  # noqa: PTH100 - links stay as they are
+    root = next((n for n, folder in enumerate(folders) if is_file(folder / "dataset_description.json")), None)
+    if root is None:
+        return []
+    *entities, suffix = stem(path).split("_")
+    found: list[Path] = []
+    for folder in reversed(folders[: root + 1]):
+        here = []
+        for file in folder.glob(f"*{glob.escape(suffix)}.json"):
+            *those, last = file.stem.split("_")
+            if last == suffix and set(those) <= set(entities) and file.name != beside.name:
+                here.append(file)
+        found += sorted(here, key=lambda file: (file.name.count("_"), file.name))
+    return found
+
+
+def fields_of(path: Path, notes: list[str] | None = None) -> dict[str, Any]:
+    """All that the sidecars of the image at `path` say; what cannot be read is noted."""
+    said: dict[str, Any] = {}
+    for sidecar in find(path):
+        said |= _fields(sidecar, [] if notes is None else notes) or {}
+    return said
 
 
 def merge(header: ImageHeader) -> ImageHeader:
@@ -36,19 +71,21 @@ def merge(header: ImageHeader) -> ImageHeader:
     sidecar that cannot be read, or that contradicts the image, is noted and never fatal.
     """
     found = find(header.path)
-    if found is None:
+    if not found:
         return header
     notes: list[str] = []
     facts = read(found, header.facts, header.grid, notes, series=header.frames is not None)
     return replace(header, facts=facts, notes=header.notes + tuple(notes))
 
 
-def read(path: Path, facts: ScanFacts, grid: Grid, notes: list[str], *, series: bool) -> ScanFacts:
-    """`facts` with those of the sidecar at `path`; what the user should know is added to `notes`."""
-    fields = _fields(path, notes)
-    if fields is None:
-        return facts
-    name = path.name
+def read(paths: Sequence[Path], facts: ScanFacts, grid: Grid, notes: list[str], *, series: bool) -> ScanFacts:
+    """`facts` with those of the sidecars at `paths`, the last of which wins; what the user should know is added to
+    `notes`.
+    """
+    fields: dict[str, Any] = {}
+    for path in paths:
+        fields |= _fields(path, notes) or {}
+    name = paths[-1].name
     thickness = _number(fields, "SliceThickness", name, notes)
     spacing = _number(fields, "SpacingBetweenSlices", name, notes)
     tr = _number(fields, "RepetitionTime", name, notes)

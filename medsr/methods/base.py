@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -24,10 +24,12 @@ class Estimate:
         (frames, *shape) complex64.
     uncertainty : half width of the interval that the card names, in the image's units; None where a method
         has no calibrated one.
+    made_with : of a learned method: "model", "weights" (the file) and "weights_sha256".
     """
 
     data: Tensor
     uncertainty: Tensor | None = None
+    made_with: dict[str, str] = field(default_factory=dict)
 
 
 class Method(Protocol):

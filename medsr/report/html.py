@@ -29,7 +29,17 @@ _LABELS = {
     "citation": "To cite",
     "options": "Options",
 }
-_ELSEWHERE = ("method", "geometry", "acquisition", "figures", "promises", "flags", "seconds")
+_ELSEWHERE = (
+    "method",
+    "geometry",
+    "acquisition",
+    "figures",
+    "promises",
+    "flags",
+    "seconds",
+    "outputs",
+    "memory_planned",
+)
 """Keys of a sidecar that have a place of their own in the report."""
 
 

@@ -239,7 +239,7 @@ def _letters(draw: ImageDraw, edges: Sequence[str], box: tuple[int, int, int, in
 
 
 def font(size: int) -> Any:
-    """The built-in one."""
+    """The font of captions, at a size in pixels."""
     from PIL import ImageFont
 
     return ImageFont.load_default(size)

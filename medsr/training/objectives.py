@@ -36,12 +36,15 @@ class Batch:
 
     low : (B, slices, H, W).
     high : (B, 1, H sh, W sw).
-    labels : (B, H sh, W sw) int64 tissue classes, for the multitask system.
+    labels : (B, H sh, W sw) int64 tissue classes, for the multitask system; -100 where there is none.
+    finish : what becomes of an image (B n, 1, H sh, W sw) before it is judged: the projection onto the data, so
+        that a network learns only what the scan leaves open. Ours; no paper has it.
     """
 
     low: Tensor
     high: Tensor
     labels: Tensor | None = None
+    finish: Callable[[Tensor], Tensor] = lambda image: image
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class PixelObjective(Objective):
         self.distance: Callable[[Tensor, Tensor], Tensor] = charbonnier if smooth else F.l1_loss
 
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
-        made = network(batch.low)
+        made = batch.finish(network(batch.low))
         return Outcome(made, {"pixel": self.distance(made, batch.high)})
 
 
@@ -102,7 +105,7 @@ class GCNObjective(Objective):
         self.game = AdversarialLoss("least_squares")
 
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
-        made = network(batch.low)
+        made = batch.finish(network(batch.low))
         with frozen(self.collaborator):
             features = self.collaborator.features(made)
             distance = feature_distance(features, self.collaborator.features(batch.high))
@@ -128,8 +131,11 @@ class MultitaskObjective(Objective):
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
         if not isinstance(network, MultitaskSR) or batch.labels is None:
             raise UsageError("the multitask objective needs the multitask network and labels")
-        made, logits = network.forward_tasks(batch.low)
-        entropy = F.cross_entropy(logits, batch.labels)
+        image, logits = network.forward_tasks(batch.low)
+        made = batch.finish(image)
+        # a batch of heads has no tissue classes; its entropy is then zero, and its gradient too
+        labelled = bool((batch.labels >= 0).any())
+        entropy = F.cross_entropy(logits, batch.labels) if labelled else 0 * logits.mean()
         return Outcome(made, {"pixel": F.l1_loss(made, batch.high), "segmentation": self.weight * entropy})
 
 
@@ -156,7 +162,7 @@ class AdversarialObjective(Objective):
         self.weights = pixel, feature, adversarial
 
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
-        made = network(batch.low)
+        made = batch.finish(network(batch.low))
         pixel, feature, adversarial = self.weights
         with frozen(self.discriminator, self.collaborator):
             features = self.collaborator.features(made)
@@ -191,6 +197,7 @@ class EUSRObjective(Objective):
     ----------
     discriminator : of images (B, 1, H, W) to logits (B, 1).
     subjective, aesthetic : score predictors.
+    passes : whether all passes train, or the straight one alone: the control of what they are worth (ours).
     """
 
     def __init__(
@@ -203,19 +210,21 @@ class EUSRObjective(Objective):
         adversarial: float = 0.1,
         score: float = 0.01,
         representation: float = 0.1,
+        passes: bool = True,
     ) -> None:
         super().__init__()
         self.discriminator = discriminator
         self.predictors = nn.ModuleDict({"subjective": subjective, "aesthetic": aesthetic})
         self.game = AdversarialLoss("bce")
         self.weights = pixel, adversarial, score, representation
+        self.passes = passes
 
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
         if not isinstance(network, EUSR):
             raise UsageError("the 4PP objective needs EUSR", got=type(network).__name__)
         # all passes have as many images, so the mean over their union is the mean over the passes
-        passes = network.forward_passes(batch.low)
-        made, high = torch.cat(passes), batch.high.repeat(len(passes), 1, 1, 1)
+        passes = network.forward_passes(batch.low) if self.passes else [network(batch.low)]
+        made, high = batch.finish(torch.cat(passes)), batch.high.repeat(len(passes), 1, 1, 1)
         pixel, adversarial, score, representation = self.weights
         terms = {"pixel": pixel * F.l1_loss(made, high)}
         with frozen(self.discriminator, self.predictors):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,11 @@ class Source:
 
     files, val : glob patterns under the data folder, for training and for selection.
     axes : the axes of the file along which the resolution is true; only these are ever refined.
-    patch : patch size in voxels along the axes of the file, even numbers.
-    batch : patches a batch.
     weight : share of the batches.
     true_spacing : the resolution where the file's voxels are finer than it (mm); it is resampled to that.
     """
 
     files: tuple[str, ...]
-    patch: tuple[int, int, int]
-    batch: int
     weight: float
     val: tuple[str, ...] = ()
     axes: tuple[int, ...] = (0, 1, 2)
@@ -80,40 +76,66 @@ def _reduce(
     return operator(torch.from_numpy(data)).numpy(), (kept[0], kept[1], kept[2])
 
 
-def patches(
-    sources: Sequence[Source],
-    cases: Sequence[Sequence[Case]],
-    rng: np.random.Generator,
-    hardness: Callable[[], float] = lambda: 1.0,
-) -> Iterator[tuple[list[NDArray[np.float32]], list[tuple[float, ...]], list[tuple[int, ...]]]]:
-    """Endless batches of (patches, spacings, axes that are truly resolved), all of one shape a batch.
+class Patches:
+    """Random patches of the volumes of several sources, alike within a batch.
 
     Axes are permuted and flipped at random, and the contrast, the brightness over the field of view and the
-    scale vary, so that a network learns edges rather than one scanner's T1w; `hardness` scales how often the
-    contrast does.
+    scale vary, so that a network learns edges rather than one scanner's T1w.
     """
-    augment = _transforms(int(rng.integers(2**31)))
-    weights = np.array([s.weight for s in sources]) / sum(s.weight for s in sources)
-    while True:
-        index = int(rng.choice(len(sources), p=weights))
-        source = sources[index]
-        turn = rng.permutation(3)
-        batch: list[NDArray[np.float32]] = []
-        spacings: list[tuple[float, ...]] = []
-        axes: list[tuple[int, ...]] = []
-        while len(batch) < source.batch:
-            case = cases[index][int(rng.integers(len(cases[index])))]
-            patch = _crop(case.data, source.patch, rng)
+
+    def __init__(
+        self, sources: Sequence[Source], cases: Sequence[Sequence[Case]], rng: np.random.Generator
+    ) -> None:
+        self.sources, self.cases, self.rng = sources, cases, rng
+        self.odds = np.array([s.weight for s in sources]) / sum(s.weight for s in sources)
+        self.augment = _transforms(int(rng.integers(2**31)))
+
+    def pick(self, *, resolved_last: bool) -> Pick:
+        """A source, volumes of one spacing in it, and an order of their axes."""
+        index = int(self.rng.choice(len(self.sources), p=self.odds))
+        source, cases = self.sources[index], self.cases[index]
+        first = cases[int(self.rng.integers(len(cases)))]
+        turn = [int(a) for a in self.rng.permutation(3)]
+        if resolved_last:
+            last = int(self.rng.choice(source.axes))
+            turn = [*(a for a in turn if a != last), last]
+        return Pick(
+            [c for c in cases if np.allclose(c.spacing, first.spacing, rtol=0.01)],
+            (turn[0], turn[1], turn[2]),
+            tuple(first.spacing[a] for a in turn),
+            tuple(first.data.shape[a] for a in turn),
+            tuple(i for i, a in enumerate(turn) if a in source.axes),
+        )
+
+    def batch(self, pick: Pick, shape: Sequence[int], number: int, contrast: float) -> NDArray[np.float32]:
+        """(number, *shape) patches of a pick; `contrast` is how often the contrast is changed."""
+        back = [pick.turn.index(a) for a in range(3)]
+        found: list[NDArray[np.float32]] = []
+        while len(found) < number:
+            case = pick.cases[int(self.rng.integers(len(pick.cases)))]
+            patch = _crop(case.data, [shape[b] for b in back], self.rng)
             if (patch > 0.1).mean() < 0.15:
                 continue
-            image = np.asarray(augment({"image": patch[None]})["image"][0], dtype=np.float32)
-            if rng.random() < hardness():
-                image = random_contrast(image, rng)
-            flips = tuple(slice(None, None, int(s)) for s in rng.choice([1, -1], 3))
-            batch.append(np.ascontiguousarray(image.transpose(turn)[flips]))
-            spacings.append(tuple(case.spacing[a] for a in turn))
-            axes.append(tuple(i for i, a in enumerate(turn) if a in source.axes))
-        yield batch, spacings, axes
+            image = np.asarray(self.augment({"image": patch[None]})["image"][0], dtype=np.float32)
+            if self.rng.random() < contrast:
+                image = random_contrast(image, self.rng)
+            flips = tuple(slice(None, None, int(s)) for s in self.rng.choice([1, -1], 3))
+            found.append(image.transpose(pick.turn)[flips])
+        return np.stack(found)
+
+
+@dataclass(frozen=True, eq=False)
+class Pick:
+    """Volumes of one spacing, their axes turned.
+
+    spacing, shape, resolved : in the turned order: mm, voxels of the first, axes of true resolution.
+    """
+
+    cases: list[Case]
+    turn: tuple[int, int, int]
+    spacing: tuple[float, ...]
+    shape: tuple[int, ...]
+    resolved: tuple[int, ...]
 
 
 def random_contrast(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass, field
-from importlib import resources
-from importlib.resources.abc import Traversable
-from pathlib import Path
 from typing import Any
 
-from medsr.errors import InputError, UsageError
+from medsr.errors import InputError
 from medsr.training.patches import Source
+from medsr.training.slices.recipe import read_recipe
 
 
 @dataclass(frozen=True)
@@ -21,11 +18,20 @@ class Recipe:
     network: dict[str, Any]
     source: tuple[Source, ...]
     steps: int
+    layout: str = "isotropic"
+    """Which acquisitions the weights are to serve (`medsr.acquisition.cells`)."""
+    cells: int = 24
+    """Cells along each axis of a patch, where the volume has as many."""
+    batch: float = 2.0
+    """Patches of that size a step; smaller ones are more."""
     seed: int = 0
     learning_rate: float = 1e-3
     warmup: int = 100
+    decay: float = 0.4
+    """Share of the steps over which the learning rate falls to nothing, at the end."""
+    start: str = ""
+    """Weights (a safetensors file) to start from."""
     average: float = 0.999
-    margin: int = 6
     save_every: int = 100
     validate_every: int = 250
     odds: dict[str, float] = field(default_factory=dict)
@@ -40,32 +46,17 @@ class Recipe:
 
 def load_recipe(name: str) -> Recipe:
     """A recipe by the name of one that medsr ships, or by the path of a file."""
-    shipped = _shipped() / f"{name}.toml"
-    if shipped.is_file():
-        text = shipped.read_text(encoding="utf-8")
-    elif Path(name).is_file():
-        text = Path(name).read_text(encoding="utf-8")
-    else:
-        known = sorted(
-            p.name.removesuffix(".toml") for p in (resources.files("medsr") / "training" / "recipes").iterdir()
-        )
-        raise UsageError(
-            "no such recipe", got=repr(name), hint=f"one of {', '.join(known)}, or the path of a file"
-        )
+    table = read_recipe(name)
+    table.pop("kind", None)
     try:
-        table = tomllib.loads(text)
         sources = tuple(_source(s) for s in table.pop("source"))
         if "easy" in table:
             table["easy"] = tuple(table["easy"])
         return Recipe(**table, source=sources)
-    except (tomllib.TOMLDecodeError, TypeError, KeyError) as error:
+    except (TypeError, KeyError) as error:
         raise InputError(f"{name}: not a recipe", got=str(error), hint="compare with a shipped one") from None
 
 
 def _source(table: dict[str, Any]) -> Source:
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     return Source(**fields)
-
-
-def _shipped() -> Traversable:
-    return resources.files("medsr") / "training" / "recipes"

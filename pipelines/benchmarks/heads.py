@@ -19,6 +19,13 @@ TEST_HEADS = {
 }
 """Split `test` of data_manifests: never trained on, never chosen by."""
 
+VAL_HEADS = {
+    "ds000011-04": "structural/ds000011/sub-04_T1w.nii.gz",
+    "coreg_qa": "structural/rorden/coreg_qa_highres_T1.nii.gz",
+    "ds002748-27": "structural/ds002748/sub-27_T1w.nii.gz",
+}
+"""Split `val`: by which training is watched and settings are chosen."""
+
 CENTRAL = 120
 FOREGROUND = 0.05
 
@@ -32,13 +39,19 @@ def parser(description: str) -> argparse.ArgumentParser:
         default=os.environ.get("MEDSR_DATA"),
         help="folder of the research data (data_manifests); default: the environment variable MEDSR_DATA",
     )
-    made.add_argument("--heads", nargs="+", choices=list(TEST_HEADS), default=list(TEST_HEADS))
+    made.add_argument("--heads", nargs="+", choices=[*TEST_HEADS, *VAL_HEADS], help="default: all of the split")
+    made.add_argument("--val", action="store_true", help="the heads of the split `val`")
     return made
+
+
+def choose(arguments: argparse.Namespace) -> list[str]:
+    """The heads that were asked for."""
+    return arguments.heads or list(VAL_HEADS if arguments.val else TEST_HEADS)
 
 
 def load(data: Path | None, name: str) -> Volume:
     """A test head; the benchmark stops where the data are not there."""
-    path = Path(data or "") / TEST_HEADS[name]
+    path = Path(data or "") / (TEST_HEADS | VAL_HEADS)[name]
     if data is None or not path.exists():
         sys.exit(f"{path}: not there; name the data folder with --data or MEDSR_DATA")
     return open_volume(path)

@@ -20,7 +20,7 @@ from medsr.methods.interpolation import interpolation_factors
 from medsr.operators.modeproduct import mode_product
 from medsr.operators.pointspread import PointSpread
 from medsr.simulation.lowres import crop_to, simulate_lowres
-from pipelines.benchmarks.heads import central_psnr, load, parser
+from pipelines.benchmarks.heads import central_psnr, choose, load, parser
 
 SETTINGS = [("x2", (2, 2, 2), "gaussian"), ("x2", (2, 2, 2), "kspace"), ("x4 through", (1, 1, 4), "gaussian")]
 RIDGES = (1e-3, 3e-3, 0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.5, 1.0)
@@ -31,7 +31,7 @@ def main() -> None:
     """Prints one row a setting."""
     arguments = parser(__doc__.splitlines()[0]).parse_args()
     print(f"{'head':8} {'ratio':11} {'profile':9} {'noise':>5} " + " ".join(f"{c:>8}" for c in COLUMNS))
-    for name in arguments.heads:
+    for name in choose(arguments):
         head = load(arguments.data, name)
         for label, ratio, kind in SETTINGS:
             for percent in (0, 2):

@@ -263,8 +263,11 @@ def test_sidecar(scan: Path, medsr: Command) -> None:
     ours = said["medsr"]
     assert set(ours) == {
         "version", "command", "method", "citation", "options", "input", "geometry", "acquisition", "figures",
-        "promises", "flags", "seconds",
+        "promises", "flags", "seconds", "memory_planned", "outputs",
     }  # fmt: skip
+    files = [scan.parent / name for name in ours["outputs"]]
+    assert ours["outputs"] == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    assert sorted(ours["outputs"]) == [n for n in result("scan_desc-sr") if not n.endswith(".json")]
     assert ours["command"] == [
         "medsr",
         "reconstruct",

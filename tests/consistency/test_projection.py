@@ -102,3 +102,21 @@ def test_noise_model_counts_the_air():
     model = noise_model(y, 5.0)
     assert model.foreground == pytest.approx(float((truth > 10).double().mean()), abs=0.05)
     assert 0.43 * 25 * 0.9 < model.power < 25
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 2.0])
+def test_the_nearest_image_within_a_radius(operator, share):
+    torch.manual_seed(0)
+    x, y = torch.rand(operator.in_shape, dtype=torch.float64), torch.rand(operator.out_shape, dtype=torch.float64)
+    projection = Projection(operator, ridge=1e-12)
+    before = float((operator(x) - y).norm())
+    found = projection.within(x, y, share * before)
+    after = float((operator(found) - y).norm())
+    if share >= 1:
+        assert found is x
+        return
+    assert after == pytest.approx(share * before, rel=1e-4, abs=1e-6 * before)
+    # no other image that explains y as well lies nearer: the step lies along Aᵀ (A z - y)
+    if share > 0:
+        step, normal = (found - x).flatten(), operator.adjoint(y - operator(found)).flatten()
+        assert torch.dot(step, normal) / (step.norm() * normal.norm()) == pytest.approx(1, abs=1e-4)

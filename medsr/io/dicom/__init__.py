@@ -20,7 +20,7 @@ except ImportError:
 from medsr.io.dicom.capture import write_capture
 from medsr.io.dicom.derived import Derivation
 from medsr.io.dicom.read import read, read_series
-from medsr.io.dicom.series import SeriesInfo, choose_series, list_series
+from medsr.io.dicom.series import SeriesInfo, choose_series, list_files, list_series
 from medsr.io.dicom.write import Written, write_series
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "SeriesInfo",
     "Written",
     "choose_series",
+    "list_files",
     "list_series",
     "read",
     "read_series",

@@ -22,12 +22,12 @@ from pydicom.tag import Tag
 
 from medsr.errors import InputError
 from medsr.io.dicom.quiet import quiet
+from medsr.io.magic import PREAMBLE, is_bare
 
 INFLATE_BASE = 64 << 20
 INFLATE_RATIO = 50
 """A deflated data set may hold 64 MiB and 50 times its size in the file; images deflate 2 to 10 times."""
 
-_PREAMBLE = 128
 _META_LIMIT = 1 << 16
 _LONG_LENGTH = (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
 
@@ -74,16 +74,6 @@ class Header:
     pixels: PixelPlace
 
 
-def is_dicom(path: Path) -> bool:
-    """Whether a file starts like DICOM: the DICM prefix, or group 0008 where an old file has no preamble."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(_PREAMBLE + 4)
-    except OSError:
-        return False
-    return start[_PREAMBLE:] == b"DICM" or _bare(start)
-
-
 def read_header(path: Path, keywords: Iterable[str | int]) -> Header:
     """The attributes `keywords` (names, or tags of private elements) of one file.
 
@@ -106,16 +96,16 @@ def read_header(path: Path, keywords: Iterable[str | int]) -> Header:
 def open_plain(path: Path) -> BinaryIO:
     """The file, or for a deflated one its inflated copy in memory, for reading native pixel data."""
     with path.open("rb") as file:
-        syntax, start = _meta(file)
+        syntax, start = transfer_syntax(file)
         if syntax == uid.DeflatedExplicitVRLittleEndian:
-            return _inflated(file, start)
+            return inflated(file, start)
     return path.open("rb")
 
 
 def _read(file: BinaryIO, tags: list[Any]) -> Header:
-    syntax, start = _meta(file)
+    syntax, start = transfer_syntax(file)
     if syntax == uid.DeflatedExplicitVRLittleEndian:
-        file = _inflated(file, start)
+        file = inflated(file, start)
         start = 0
     size = file.seek(0, os.SEEK_END)
     file.seek(start)
@@ -131,19 +121,18 @@ def _read(file: BinaryIO, tags: list[Any]) -> Header:
     return Header(data, PixelPlace(syntax, tag, where, length, size))
 
 
-def _bare(start: bytes) -> bool:
-    """Group 0008, a small even element, then a VR or a small length: a data set without a preamble."""
-    if len(start) < 8 or start[:2] != b"\x08\x00" or start[3] > 0x20:
-        return False
-    return (start[4:6].isalpha() and start[4:6].isupper()) or struct.unpack("<I", start[4:8])[0] < 1024
+def transfer_syntax(file: BinaryIO) -> tuple[str, int]:
+    """Transfer syntax UID, and the offset where the data set starts.
 
-
-def _meta(file: BinaryIO) -> tuple[str, int]:
-    """Transfer syntax, and the offset where the data set starts."""
+    Raises
+    ------
+    InputError
+        if the file is not DICOM, or names no transfer syntax that is known.
+    """
     file.seek(0)
-    start = file.read(_PREAMBLE + 4)
-    if start[_PREAMBLE:] != b"DICM":
-        if not _bare(start):
+    start = file.read(PREAMBLE + 4)
+    if start[PREAMBLE:] != b"DICM":
+        if not is_bare(start):
             raise InputError("not a DICOM file", rule="DICOM files carry DICM after 128 bytes")
         explicit = start[4:6].isalpha()
         return str(uid.ExplicitVRLittleEndian if explicit else uid.ImplicitVRLittleEndian), 0
@@ -160,10 +149,17 @@ def _meta(file: BinaryIO) -> tuple[str, int]:
         raise InputError("the file meta information names no transfer syntax")
     if not uid.UID(syntax).is_transfer_syntax or uid.UID(syntax).is_private:
         raise InputError("an unknown transfer syntax", hint="export the series as Explicit VR Little Endian")
-    return syntax, _PREAMBLE + 4 + at
+    return syntax, PREAMBLE + 4 + at
 
 
-def _inflated(file: BinaryIO, start: int) -> BinaryIO:
+def inflated(file: BinaryIO, start: int) -> BinaryIO:
+    """A deflated data set, which starts at offset `start`, in memory.
+
+    Raises
+    ------
+    InputError
+        if it is broken, or larger than images are.
+    """
     file.seek(start)
     packed = file.read()
     limit = INFLATE_BASE + INFLATE_RATIO * len(packed)

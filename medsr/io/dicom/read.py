@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +12,12 @@ from numpy.typing import NDArray
 
 from medsr.errors import InputError, MemoryLimitError
 from medsr.io.dicom.frames import Frame
+from medsr.io.dicom.instance import ENHANCED
 from medsr.io.dicom.pixels import stored_frames
 from medsr.io.dicom.series import SeriesInfo, choose_series, list_series
 from medsr.io.dicom.stack import Stack
-from medsr.volume import ScanFacts, Volume
+from medsr.io.voxels import LARGEST, looks_like_labels
+from medsr.volume import Grid, ScanFacts, Volume
 
 _STEP_TOLERANCE = 0.02
 
@@ -28,6 +32,84 @@ def read(path: str | Path, series: str | None = None) -> Volume:
         `read_series`.
     """
     return read_series(choose_series(list_series(path), series, where=str(path)))
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesHeader:
+    """What is known of a series before its voxels are read; a `medsr.io.image.Header`.
+
+    path : the folder or file that was asked for. format, stored : in words. frames : None for a single volume.
+    """
+
+    path: Path
+    format: str
+    grid: Grid
+    frames: int | None
+    facts: ScanFacts
+    notes: tuple[str, ...]
+    stored: str
+    info: SeriesInfo
+
+    def load(self, max_bytes: int | None = None, *, allow_constant: bool = False) -> Volume:
+        """The series as a volume.
+
+        Raises
+        ------
+        InputError
+            if its pixels are cut off, cannot be decoded, or are all the same.
+        MemoryLimitError
+            if they take more than `max_bytes`, or do not fit in memory.
+        """
+        needed = 4 * math.prod(self.grid.shape) * (self.frames or 1)
+        if max_bytes is not None and needed > max_bytes:
+            raise MemoryLimitError(
+                f"{self.path}: the series does not fit in the memory allowed",
+                got=f"{needed} bytes",
+                rule=f"at most {max_bytes}",
+                hint="allow more",
+            )
+        volume = read_series(self.info)
+        low, high = float(volume.data.min()), float(volume.data.max())
+        if low == high and not allow_constant:
+            raise InputError(
+                f"{self.path}: the series is empty: all voxels are the same",
+                got=f"{low:g} everywhere",
+                rule="an image has contrast",
+                hint="fetch it again",
+            )
+        if max(-low, high) > LARGEST:
+            raise InputError(f"{self.path}: the values are absurd", got=f"{low:g} to {high:g}")
+        notes = volume.notes
+        if looks_like_labels(volume.data):
+            notes += ("the values are a few whole numbers, as in a label map; medsr is made for images",)
+        return replace(volume, notes=notes, source=str(self.path))
+
+
+def series_header(info: SeriesInfo, path: Path) -> SeriesHeader:
+    """The header of a listed series, found at `path`.
+
+    Raises
+    ------
+    InputError
+        if it cannot be used (`info.reason`).
+    """
+    stack = info.stack
+    if stack is None:
+        raise info.problem or InputError(f"series {info.selector} cannot be used")
+    facts, notes = _facts(stack)
+    first = stack.frames[0][0].instance
+    kind = "enhanced " if first.sop_class in ENHANCED else "mosaic " if "MOSAIC" in first.image_type else ""
+    packed = ", compressed" if first.pixels.length is None else ""
+    return SeriesHeader(
+        path=path,
+        format=f"DICOM, {kind}{info.modality or 'unknown modality'}{packed}",
+        grid=stack.grid,
+        frames=len(stack.frames) if len(stack.frames) > 1 else None,
+        facts=facts,
+        notes=(*info.notes, *_kind(info), *notes),
+        stored=f"{'' if first.signed else 'u'}int{first.bits_allocated} ({first.bits_stored} bits used)",
+        info=info,
+    )
 
 
 def read_series(info: SeriesInfo) -> Volume:
@@ -47,15 +129,19 @@ def read_series(info: SeriesInfo) -> Volume:
         raise info.problem or InputError(f"series {info.selector} cannot be used")
     data = _pixels(stack)
     facts, notes = _facts(stack)
-    if info.modality != "MR":
-        notes = (f"modality {info.modality or 'unknown'}, not MR", *notes)
     return Volume(
         data=data if len(stack.frames) > 1 else data[0],
         grid=stack.grid,
         facts=facts,
-        notes=(*info.notes, *notes),
+        notes=(*info.notes, *_kind(info), *notes),
         source=str(_common(info.files)),
     )
+
+
+def _kind(info: SeriesInfo) -> tuple[str, ...]:
+    """What the series is, where that is no scan of an MR scanner."""
+    other = [] if info.modality == "MR" else [f"modality {info.modality or 'unknown'}, not MR"]
+    return (*other, *(["this is a result of medsr, not a scan"] if info.ours else []))
 
 
 def _pixels(stack: Stack) -> NDArray[np.float32]:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from medsr.errors import InputError
 from medsr.io.dicom.frames import Frame
-from medsr.io.dicom.header import is_dicom
 from medsr.io.dicom.instance import Instance, left_aside, read_instance
 from medsr.io.dicom.slices import frames_of
 from medsr.io.dicom.stack import Stack, build_stack, direction_name
+from medsr.io.magic import dicom_files
 from medsr.volume import Grid
 
 _SHOWN = 20
@@ -33,8 +32,9 @@ class SeriesInfo:
     grid : where its voxels lie; None where it cannot be used.
     times : volumes in it.
     thickness : slice thickness, in mm, where the header has it.
-    localiser : whether it says that it is one; it is read when it is asked for.
+    localiser, ours : whether it says that it is a localiser, or a result of medsr; it is read when asked for.
     problem : why it cannot be used; None where it can.
+    aside : whether that is because it is no image to reconstruct (a report, phase images).
     files : its files.
     """
 
@@ -48,10 +48,17 @@ class SeriesInfo:
     times: int
     thickness: float | None
     localiser: bool
+    ours: bool
     problem: InputError | None
     files: tuple[Path, ...] = field(repr=False)
     stack: Stack | None = field(repr=False, default=None)
+    aside: bool = False
     notes: tuple[str, ...] = ()
+
+    @property
+    def fits(self) -> bool:
+        """Whether it is what `reconstruct` is for: it can be used, and is no localiser and no result of medsr."""
+        return self.problem is None and not self.localiser and not self.ours
 
     @property
     def reason(self) -> str | None:
@@ -71,7 +78,8 @@ class SeriesInfo:
             return f"{name}: {self.reason}"
         more = f", {self.times} times" if self.times > 1 else ""
         plane = direction_name(self.stack.frames[0][0].orientation)
-        return f"{name}: {self.grid.describe()}{more}, {plane}{', localiser' if self.localiser else ''}"
+        kind = ", localiser" if self.localiser else ", a result of medsr" if self.ours else ""
+        return f"{name}: {self.grid.describe()}{more}, {plane}{kind}"
 
 
 def list_series(path: str | Path) -> list[SeriesInfo]:
@@ -85,7 +93,25 @@ def list_series(path: str | Path) -> list[SeriesInfo]:
         if there is nothing at `path`, or no DICOM in it.
     """
     place = Path(path)
-    files, broken = _files(place)
+    if place.is_file():
+        return _listed_series([_read_file(place)], [], place)
+    if not place.is_dir():
+        raise InputError(f"{place} does not exist")
+    return list_files(dicom_files(place), place)
+
+
+def list_files(paths: Iterable[Path], place: Path) -> list[SeriesInfo]:
+    """The series in some DICOM files, found at `place`; as `list_series`."""
+    files, broken = [], []
+    for path in paths:
+        try:
+            files.append(_read_file(path))
+        except InputError:
+            broken.append(path)
+    return _listed_series(files, broken, place)
+
+
+def _listed_series(files: list[_File], broken: list[Path], place: Path) -> list[SeriesInfo]:
     series: dict[str, list[_File]] = defaultdict(list)
     for file in files:
         series[file.instance.series].append(file)
@@ -103,7 +129,8 @@ def list_series(path: str | Path) -> list[SeriesInfo]:
 def choose_series(
     series: Iterable[SeriesInfo], selector: str | None = None, *, where: str = "the folder"
 ) -> SeriesInfo:
-    """The series that `selector` names, or without one the only one that can be used.
+    """The series that `selector` names, or without one the only one that can be used (localisers left out, and
+    results of medsr unless there is nothing else).
 
     Parameters
     ----------
@@ -118,7 +145,8 @@ def choose_series(
     """
     everything = list(series)
     if selector is None:
-        fit = [info for info in everything if info.problem is None and not info.localiser]
+        fit = [info for info in everything if info.fits]
+        fit = fit or [info for info in everything if info.problem is None and info.ours]
         if len(fit) == 1:
             return fit[0]
         if not fit and len(everything) == 1 and everything[0].problem:
@@ -166,14 +194,17 @@ def _matching(series: list[SeriesInfo], selector: str) -> list[SeriesInfo]:
     return []
 
 
-def _listed(series: list[SeriesInfo]) -> str:
-    numbers = [info.number for info in series]
-    words = [
-        f"UID {info.uid}: {info.describe()}"
-        if numbers.count(info.number) > 1 and not info.part
-        else info.describe()
-        for info in series[:_SHOWN]
+def told(series: Sequence[SeriesInfo]) -> list[str]:
+    """A line a series, with its UID where its number and part do not tell it from the others."""
+    selectors = [info.selector for info in series]
+    return [
+        f"UID {info.uid}: {info.describe()}" if selectors.count(info.selector) > 1 else info.describe()
+        for info in series
     ]
+
+
+def _listed(series: list[SeriesInfo]) -> str:
+    words = told(series)[:_SHOWN]
     return " | ".join(words) + (f" | and {len(series) - _SHOWN} more" if len(series) > _SHOWN else "")
 
 
@@ -198,26 +229,6 @@ def _read_file(path: Path) -> _File:
         return _File(instance, problem=problem)
 
 
-def _files(place: Path) -> tuple[list[_File], list[Path]]:
-    """What the DICOM files at a place gave, and those that cannot be read."""
-    if place.is_file():
-        return [_read_file(place)], []
-    if not place.is_dir():
-        raise InputError(f"{place} does not exist")
-    files, broken = [], []
-    for root, folders, names in os.walk(place):
-        folders[:] = sorted(folder for folder in folders if not folder.startswith("."))
-        for name in sorted(names):
-            path = Path(root, name)
-            if name.startswith(".") or name.upper() == "DICOMDIR" or not is_dicom(path):
-                continue
-            try:
-                files.append(_read_file(path))
-            except InputError:
-                broken.append(path)
-    return files, broken
-
-
 def _series(members: list[_File], notes: tuple[str, ...]) -> list[SeriesInfo]:
     """The parts of one series, and what of it was left aside."""
     aside: dict[str, list[Instance]] = defaultdict(list)
@@ -226,7 +237,7 @@ def _series(members: list[_File], notes: tuple[str, ...]) -> list[SeriesInfo]:
             aside[file.aside].append(file.instance)
     images = [file for file in members if not file.aside]
     if not images:
-        return [_info(those, "", InputError(why), notes) for why, those in aside.items()]
+        return [_info(those, "", InputError(why), notes, aside=True) for why, those in aside.items()]
     notes += tuple(f"{len(those)} objects left aside: {why}" for why, those in aside.items())
     return _parts(images, notes)
 
@@ -256,7 +267,7 @@ def _parts(images: list[_File], notes: tuple[str, ...]) -> list[SeriesInfo]:
                 raise InputError(f"{component} images", rule="medsr takes magnitude images")
             parts.append(_info(mine, " ".join(words), None, notes, build_stack(those)))
         except InputError as found:
-            parts.append(_info(mine, " ".join(words), found, notes, count=len(those)))
+            parts.append(_info(mine, " ".join(words), found, notes, count=len(those), aside=bool(component)))
     return parts
 
 
@@ -299,6 +310,8 @@ def _info(
     notes: tuple[str, ...],
     stack: Stack | None = None,
     count: int | None = None,
+    *,
+    aside: bool = False,
 ) -> SeriesInfo:
     first = members[0]
     if stack:
@@ -314,10 +327,12 @@ def _info(
         times=len(stack.frames) if stack else 1,
         thickness=stack.frames[0][0].thickness if stack else None,
         localiser=any(instance.localiser for instance in members),
+        ours=any(instance.ours for instance in members),
         problem=problem,
         files=tuple(instance.path for instance in members),
         stack=stack,
         notes=notes,
+        aside=aside,
     )
 
 

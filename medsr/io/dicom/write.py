@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -80,6 +80,34 @@ def write_series(
     """
     target = Path(folder)
     refuse_existing(target, overwrite=overwrite)
+    with atomic_folder(target, overwrite=overwrite) as part:
+        written = write_into(
+            part,
+            volume,
+            derivation,
+            source=source,
+            uncertainty=uncertainty,
+            series_number=series_number,
+            series_description=series_description,
+            enhanced=enhanced,
+            deidentify=deidentify,
+        )
+    return replace(written, files=tuple(target / path.name for path in written.files))
+
+
+def write_into(
+    part: Path,
+    volume: Volume,
+    derivation: Derivation,
+    *,
+    source: SeriesInfo | None = None,
+    uncertainty: Volume | None = None,
+    series_number: int | None = None,
+    series_description: str | None = None,
+    enhanced: bool = False,
+    deidentify: bool = False,
+) -> Written:
+    """The same into a folder that is there, such as one of `medsr.io.dicom.folder.atomic_folder`."""
     if source is not None and source.modality != "MR":
         raise InputError(
             f"a derived MR series needs an MR source, series {source.selector} is none", got=source.modality
@@ -99,7 +127,7 @@ def write_series(
         tr=volume.facts.tr,
         deidentify=deidentify,
     )
-    with quiet(), atomic_folder(target, overwrite=overwrite) as part:
+    with quiet():
         headers = _write_images(part, plan, data, enhanced=enhanced)
         maps_uid = None
         if uncertainty is not None:
@@ -107,8 +135,8 @@ def write_series(
             maps = parametric_maps(plan, headers, uncertainty, maps_uid)
             for n, one in enumerate(maps, 1):
                 save(one, part / f"MAP{n:06d}.dcm")
-        names = sorted(path.name for path in part.iterdir())
-    return Written(plan.series_uid, maps_uid, tuple(target / name for name in names))
+        names = sorted(path for path in part.iterdir())
+    return Written(plan.series_uid, maps_uid, tuple(names))
 
 
 def _write_images(part: Path, plan: Plan, data: NDArray[np.float32], *, enhanced: bool) -> list[Dataset]:

@@ -1,0 +1,109 @@
+"""``medsr train``: weights from a recipe."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from medsr.cli.streams import say
+from medsr.errors import InputError, OutputError, UsageError
+from medsr.job import parse_count, parse_float
+
+EXAMPLES = """\
+examples:
+  medsr train --list                                         the recipes that medsr ships
+  medsr train drudn-through4 --data DATA -o runs/drudn       a 2D system at through-plane x4
+  medsr train drudn-through4 --data DATA -o runs/drudn --resume --seconds 600
+  medsr train gcn-through4-final --start runs/gcn/gcn-through4.safetensors --data DATA -o runs/gcn-final
+  medsr train my.toml --data DATA -o runs/mine --seed 2      a recipe of your own
+
+DATA is a folder with the files that the recipe's [[source]] tables name; data_manifests/ says where they are from.
+OUT gets the weights (safetensors), the log (log.json), its curves (curves.svg) and a checkpoint to resume from.
+"""
+
+
+def add(commands: Any) -> None:
+    """Adds the command to the parser."""
+    parser = commands.add_parser(
+        "train",
+        help="weights from a recipe",
+        description="Trains a network as a recipe says, on the CPU. A run that was stopped goes on with --resume, "
+        "as if it had not been.",
+        epilog=EXAMPLES,
+    )
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="the name of a shipped recipe, or a TOML file")
+    parser.add_argument("--list", action="store_true", help="list the shipped recipes")
+    parser.add_argument("--data", metavar="FOLDER", help="the folder of the training data")
+    parser.add_argument("-o", "--output", metavar="OUT", help="a folder, made if missing")
+    parser.add_argument("--steps", metavar="N", help="train so many steps, not the recipe's number")
+    parser.add_argument("--seconds", metavar="S", help="stop after so many seconds, checkpoint written")
+    parser.add_argument("--seed", metavar="N", help="of the weights and the draws, not the recipe's")
+    parser.add_argument("--start", metavar="WEIGHTS", help="safetensors that the run starts from (2D systems)")
+    parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
+    parser.set_defaults(command=command)
+
+
+def command(arguments: argparse.Namespace) -> int:
+    """Trains."""
+    from medsr.training.slices.recipe import read_recipe, shipped_recipes
+
+    if arguments.list:
+        for name in shipped_recipes():
+            say(name)
+        return 0
+    if not (arguments.recipe and arguments.data and arguments.output):
+        raise UsageError(
+            "RECIPE, --data and -o are needed", hint="see medsr train --help; --list lists the shipped recipes"
+        )
+    changes: dict[str, Any] = {}
+    if arguments.steps is not None:
+        changes["steps"] = parse_count("--steps", arguments.steps, 1)
+    if arguments.seed is not None:
+        changes["seed"] = parse_count("--seed", arguments.seed)
+    seconds = math.inf if arguments.seconds is None else parse_float(arguments.seconds)
+    if not seconds > 0:
+        raise UsageError("--seconds is not a time", got=repr(arguments.seconds), hint="give seconds above 0")
+    data, out = Path(arguments.data), Path(arguments.output)
+    if not data.is_dir():
+        raise InputError(f"{data}: not a folder", rule="--data is the folder of the training data")
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: not a folder", rule="-o is a folder")
+    if (out / "checkpoint.safetensors").exists() and not arguments.resume:
+        raise OutputError(f"{out}: has a checkpoint", hint="go on from it with --resume, or choose another folder")
+    table = read_recipe(arguments.recipe)
+    if table.get("kind") == "slices":
+        return _slices(arguments, table, changes, seconds)
+    if arguments.start is not None:
+        raise UsageError("--start is for the 2D systems", got=arguments.recipe)
+    from medsr.training import consensus
+    from medsr.training.recipe import load_recipe
+
+    consensus.train(replace(load_recipe(arguments.recipe), **changes), data, out, say, seconds)
+    return 0
+
+
+def _slices(arguments: argparse.Namespace, table: dict[str, Any], changes: dict[str, Any], seconds: float) -> int:
+    from medsr.models.weights import read_weights
+    from medsr.training.slices.loop import train
+    from medsr.training.slices.recipe import slice_recipe
+
+    recipe = replace(slice_recipe(arguments.recipe, table), **changes)
+    start = None if arguments.start is None else read_weights(Path(arguments.start)).state_dict()
+    begun = arguments.resume and (Path(arguments.output) / "checkpoint.safetensors").exists()
+    if start is None and recipe.stage == "final" and not begun:
+        raise UsageError(
+            "a final stage starts from the weights of the pixel stage", hint="give them with --start WEIGHTS"
+        )
+    train(
+        recipe,
+        Path(arguments.data),
+        Path(arguments.output),
+        say,
+        start=start,
+        most_seconds=seconds,
+        resume=arguments.resume,
+    )
+    return 0
