@@ -103,6 +103,7 @@ class Prepared:
             copies=self.copies,
             readouts=scan.readouts,
             tr=scan.tr,
+            spacing=scan.grid.spacing[: scan.dims],
             segments=self._segments(scan),
             workers=self.how.workers,
         )
