@@ -29,7 +29,7 @@ def test_each_kind_of_scan_has_one_default(kind):
 def test_a_method_for_the_other_kind_of_scan_is_refused():
     with pytest.raises(UsageError, match="for raw data, not for images"):
         chosen_card("gridding", "image")
-    with pytest.raises(UsageError, match="choose from .*kt"):
+    with pytest.raises(UsageError, match=r"choose from .*kt"):
         chosen_card("spline", "kspace")
 
 

@@ -92,8 +92,8 @@ class Prepared:
             data = without_phase(data, phase, scan.times)
             self._say(f"phase of each frame taken out ({float(np.std(phase)):.2g} rad over time)")
         images = self._coil_images(scan, data, trajectory)
-        data, images = self._compressed(data, images)
-        maps = espirit(images)
+        data, images, back = self._compressed(data, images)
+        maps = _as_received(espirit(images), back)
         return SpiralAcquisition(
             kspace=torch.from_numpy(np.ascontiguousarray(data)),
             trajectories=torch.from_numpy(trajectory.astype(np.float64)),
@@ -123,14 +123,21 @@ class Prepared:
         weights = density_of(trajectory, readouts, total) * self.partitions
         return composite(data, trajectory, weights, scan.image_shape)
 
-    def _compressed(self, data: NDArray[np.complex64], images: Tensor) -> tuple[NDArray[np.complex64], Tensor]:
+    def _compressed(
+        self, data: NDArray[np.complex64], images: Tensor
+    ) -> tuple[NDArray[np.complex64], Tensor, Tensor]:
+        """Data and images in virtual coils, and the matrix (coils, virtual) back to the channels as received."""
+        received = torch.eye(len(images), dtype=torch.complex64)
+        if self.scan.noise is not None:
+            lower = np.linalg.cholesky(self.scan.noise / self.noise**2)
+            received = torch.from_numpy(lower.astype(np.complex64))
         how = {"coils": self.how.coils} if self.how.coils is not None else {"tail": TAIL}
         matrix = compression_matrix(images, axis=0, **how).to(torch.complex64)
         if len(matrix) == len(images):
-            return data, images
+            return data, images, received
         self._say(f"{len(images)} coils compressed to {len(matrix)}")
         images = torch.tensordot(matrix, images, dims=1)
-        return np.einsum("vc,tcm->tvm", matrix.numpy(), data, optimize=True), images
+        return np.einsum("vc,tcm->tvm", matrix.numpy(), data, optimize=True), images, received @ matrix.mH
 
     def _segments(self, scan: KSpace) -> TimeSegments | None:
         if self.how.field is None:
@@ -188,6 +195,18 @@ def resampled(volume: Volume, grid: Grid) -> NDArray[np.float32]:
             hint="give a map in the scanner's coordinates, in Hz",
         )
     return map_coordinates(volume.data, np.moveaxis(at, -1, 0), order=1, mode="nearest").astype(np.float32)
+
+
+def _as_received(maps: Tensor, back: Tensor) -> Tensor:
+    """Maps scaled so that their root sum of squares is 1 in the channels as they were received.
+
+    Whitening mixes the channels: a sum of squares of the mixtures would shade the image by the noise's
+    correlations, which have nothing to do with the head.
+
+    maps : (virtual, *shape). back : (coils, virtual) from virtual coils to the channels.
+    """
+    size = torch.tensordot(back, maps, dims=1).abs().square().sum(0).sqrt()
+    return torch.where(size > 0, maps / torch.where(size > 0, size, torch.ones_like(size)), torch.zeros_like(maps))
 
 
 def _microseconds(delay: float | Sequence[float]) -> str:

@@ -28,7 +28,7 @@ class SpiralAcquisition:
     trajectories : (frames, samples, dims) float64, cycles per field of view.
     weights : (frames, samples) float32, the cells of k-space that each sample stands for where a full set of
         readouts shares it; `frame_gain` times as many where a frame stands alone.
-    maps : (coils, *shape) complex64, root sum of squares 1 where there is signal, 0 elsewhere.
+    maps : (coils, *shape) complex64, root sum of squares 1 in the channels as they were received.
     noise : standard deviation σ of a sample's noise, ``E|n|² = σ²``; 0 where it is not known.
     copies : how many readouts fill k-space (in a slab, those of all partitions).
     readouts : of a frame.
@@ -90,11 +90,13 @@ class SpiralAcquisition:
         return Sense(self.trajectories[t], self.maps, segments=self.segments, eps=EPS)
 
     def gridded(self, y: Tensor, frames: slice = slice(None)) -> Tensor:
-        """``Sᴴ Fᴴ W y`` of samples y of some frames, (frames, *shape): gridding, coils combined.
+        """``(Σ_c |S_c|²)⁻¹ Sᴴ Fᴴ W y`` of samples y of some frames, (frames, *shape): gridding, coils combined.
 
         A frame's share of an image that a full set of frames makes together: their sum has the right scale.
         """
-        return self.operator(frames).adjoint(y * self.weights[frames].unsqueeze(1))
+        power = self.maps.abs().square().sum(0)
+        inverse = torch.where(power > 0, 1 / power.clamp(min=1e-6), torch.zeros_like(power))
+        return self.operator(frames).adjoint(y * self.weights[frames].unsqueeze(1)) * inverse
 
     def residual(self, x: Tensor, frames: slice = slice(None)) -> Tensor:
         """``y - A x`` of some frames."""
