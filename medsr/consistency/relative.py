@@ -101,7 +101,7 @@ def cosine_series(x: Tensor) -> Tensor:
 
 def _over_time(matrix: Tensor, x: Tensor) -> Tensor:
     flat = torch.view_as_real(x.resolve_conj()).reshape(len(x), -1)
-    return torch.view_as_complex((matrix @ flat).reshape(*x.shape, 2))
+    return torch.view_as_complex((matrix.to(flat) @ flat).reshape(*x.shape, 2))
 
 
 @lru_cache(maxsize=8)
@@ -109,7 +109,7 @@ def _cosines(frames: int) -> Tensor:
     m = torch.arange(frames, dtype=torch.float64)
     matrix = torch.cos(math.pi / frames * m[:, None] * (m + 0.5)) * math.sqrt(2 / frames)
     matrix[0] /= math.sqrt(2)
-    return matrix.float()
+    return matrix
 
 
 class SeriesOperator(LinearOperator):

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.consistency.precondition import CirculantPreconditioner
-from medsr.consistency.relative import RelativeChanges, SeriesOperator, cosine_modes, cosine_series, parts, posterior
+from medsr.consistency.relative import (
+    RelativeChanges,
+    SeriesOperator,
+    cosine_modes,
+    cosine_series,
+    parts,
+    posterior,
+)
 from medsr.consistency.series import SeriesGram, static_image
 from medsr.methods.base import Estimate, Progress
+from medsr.models.card import card
+from medsr.models.tensors import read_tensors, shipped_weights
 from medsr.networks.spiral_prior import Axes, SpiralPrior, Variances
 
 DAMPING = 1e-3
 """Regularisation of the mean image, as a share of the samples' density."""
 FLOOR = 0.03
 """Least size of a voxel that changes are relative to, as a share of the mean image's 99th percentile."""
+LONGEST, OVERLAP = 512, 64
+"""Frames solved together at most, and shared with the stretch before, over which one fades into the other."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,71 @@ class Layers:
 
     first: int = 5
     second: int = 6
+
+
+def spiral_fmri_dc(acquisition: SpiralAcquisition, progress: Progress) -> Estimate:
+    """``x_t = m_t (1 + u_t)`` to first order: the mean image as frame t has it, and relative changes u that the
+    samples tell of,
+
+        min_u Σ_t ‖A_t (m_t + X u_t) - y_t‖² / σ² + ‖u‖²_C,
+
+    C a covariance that a network makes: first of the mean image (`SpiralPrior.first`), then of what a solve
+    under it found (`SpiralPrior.second`). Each solve is a hard consistency layer (`posterior`); the network
+    proposes how much a mode may change and never by what, so a response that it has not seen the like of is
+    not drawn towards those that it has.
+
+    The unrolled form is that of Aggarwal, Mani and Jacob, IEEE Trans Med Imaging 38:394 (2019),
+    doi:10.1109/TMI.2018.2865356; the covariance in place of an image, the frame that follows the head, and the
+    response in the loss are ours. It stands for the paper's network (`medsr.methods.spiral_fmri`) with time
+    frames shared and k-space consistent by construction.
+
+    Long runs are solved in overlapping stretches of at most 512 frames, so that memory beyond data and result is
+    bounded.
+    """
+    network, layers = load_network()
+    with torch.no_grad():
+        return Estimate(in_stretches(acquisition, network, layers, progress))
+
+
+def in_stretches(a: SpiralAcquisition, network: SpiralPrior, layers: Layers, progress: Progress) -> Tensor:
+    """`unrolled` on one stretch of the run after another, (frames, *shape) complex."""
+    progress(0.0, "mean image")
+    mean = mean_image(a)
+    out = torch.zeros(a.frames, *a.shape, dtype=torch.complex64)
+    for some, fade in stretches(a.frames):
+        part = replace(a, kspace=a.kspace[some], trajectories=a.trajectories[some], weights=a.weights[some])
+        progress(0.1 + 0.8 * some.start / a.frames, "changes")
+        x = disc(unrolled(begin(part, mean), network, layers), a)
+        out[some] += x * fade.reshape(-1, *(1 for _ in a.shape))
+    return out
+
+
+def stretches(frames: int) -> Iterator[tuple[slice, Tensor]]:
+    """Overlapping stretches of a run and their weights over its frames, which add up to 1 everywhere."""
+    count = max(1, -(-(frames - OVERLAP) // (LONGEST - OVERLAP)))
+    length = -(-(frames + (count - 1) * OVERLAP) // count)
+    for i in range(count):
+        first = min(i * (length - OVERLAP), frames - length) if count > 1 else 0
+        before = first if i == 0 else min((i - 1) * (length - OVERLAP), frames - length) + length
+        last = first + length
+        after = last if i == count - 1 else min((i + 1) * (length - OVERLAP), frames - length)
+        t = torch.arange(first, last, dtype=torch.float32) + 0.5
+        fade = torch.ones(length)
+        if before > first:
+            fade = fade * ((t - first) / (before - first)).clamp(max=1)
+        if after < last:
+            fade = fade * ((last - t) / (last - after)).clamp(max=1)
+        yield slice(first, last), fade
+
+
+@lru_cache(maxsize=1)
+def load_network() -> tuple[SpiralPrior, Layers]:
+    """The prior with the weights that medsr ships, checked against the card, and the layers of its training."""
+    weights = card("spiral-fmri-dc").weights["any"]
+    tensors, about = read_tensors(shipped_weights(weights.file), weights.sha256)
+    network = SpiralPrior(**json.loads(about["network"]))
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False), Layers(**json.loads(about["layers"]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +127,21 @@ class Start:
     axes: Axes
 
 
-def begin(a: SpiralAcquisition) -> Start:
-    """Mean image, movement, and what they leave unexplained."""
+def mean_image(a: SpiralAcquisition) -> Tensor:
+    """The image that explains all frames best, (*shape)."""
+    total = torch.zeros(a.shape, dtype=torch.complex64)
+    for first in range(0, a.frames, LONGEST):
+        some = slice(first, first + LONGEST)
+        system = SeriesGram(a.trajectories[some], a.maps, segments=a.segments, workers=a.workers)
+        total += system.backproject(a.kspace[some]).sum(0)
+    damping = DAMPING * a.frames / a.undersampling
+    return disc(static_image(total, a.trajectories, a.maps, damping=damping, segments=a.segments), a)
+
+
+def begin(a: SpiralAcquisition, mean: Tensor) -> Start:
+    """Movement from the mean image, and what the two leave unexplained."""
     system = SeriesGram(a.trajectories, a.maps, segments=a.segments, workers=a.workers)
     b = system.backproject(a.kspace)
-    density = a.frames / a.undersampling
-    mean = disc(static_image(b.sum(0), a.trajectories, a.maps, damping=DAMPING * density, segments=a.segments), a)
     expected, noise = followed(a, mean)
     gram = SeriesOperator(system)
     b -= gram.forward(expected)
@@ -100,7 +188,7 @@ def followed(a: SpiralAcquisition, mean: Tensor) -> tuple[Tensor, float]:
 
 
 def rigid(mean: Tensor) -> Tensor:
-    """How an image changes when it is shifted along x, along y (a voxel each) and turned, (3, *shape) complex.
+    """How an image's magnitude changes along x, along y (a voxel each) and under a turn, (3, *shape) complex.
 
     The phase belongs to the place and does not move with the object. The turn is such that it shifts a voxel
     at a quarter of the field of view by one.
@@ -132,9 +220,7 @@ def disc(x: Tensor, a: SpiralAcquisition) -> Tensor:
 def unrolled(start: Start, network: SpiralPrior, layers: Layers) -> Tensor:
     """The series (frames, *shape) complex, differentiable in the network: prior, solve, prior, solve."""
     one = _changes(start, network.first(start.axes, start.mean))
-    v = posterior(
-        start.gram.forward, one, start.residual, start.noise, start.average, iterations=layers.first
-    )
+    v = posterior(start.gram.forward, one, start.residual, start.noise, start.average, iterations=layers.first)
     snr = one.real.square() * start.average / start.noise**2
     two = _changes(start, network.second(start.axes, start.mean, v, one.over_voxels(v), snr))
     # the same changes in the new modes

@@ -12,11 +12,14 @@ FREQUENCIES = (0.0, 0.01, 0.02, 0.035, 0.06, 0.1, 0.16, 0.25, 0.4, 0.7)
 WAVENUMBERS = (0.0, 0.006, 0.012, 0.025, 0.05, 0.1, 0.16, 0.24)
 """Nodes of spatial frequency in cycles per mm."""
 BANDS = (0.02, 0.07, 0.2)
-"""Middles of the temporal bands in Hz, after the trend's, in each of which the variance may vary over the image."""
+"""Middles of the temporal bands in Hz, after the trend's, that each have a map of the variance."""
 TREND = 2.5
 """Cosines up to about this many half waves in a run belong to its trend."""
 MOST = 6.0
 """Greatest change of a log variance that the data may bring about."""
+LIFT = 0.7
+"""Added to the log variance that the data tell of, before training: too little shrinkage costs noise, too much the
+response."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +66,12 @@ class SpiralPrior(nn.Module):
 
     A table of spectral densities over temporal and spatial frequency (real and imaginary part), a trend that
     grows with the length of the run, and a small network that looks at the mean image and weights the variance
-    from voxel to voxel make the first prior. After a first solve two more networks look at what was found: one
-    along temporal frequency (a rhythm stands out from its neighbours), one over the image (tissue that responds,
-    pulsates or moves varies more), and change the variances. They never touch the changes themselves: the
-    solve is linear, and a response is not scaled down because a network has not seen its like.
+    from voxel to voxel make the first prior. After a first solve the variances are taken anew from what was
+    found, over rings of spatial frequency and along temporal frequency (a rhythm stands out from its neighbours):
+    a step of expectation maximisation, ``P ← P (2 |v|² + 1 / (1 + snr))``, that one network corrects; another
+    looks at maps of what was found (tissue that responds, pulsates or moves varies more). They never touch the
+    changes themselves: the solve is linear, and a response is not scaled down because a network has not seen its
+    like.
 
     Ours. The units are physical (Hz, cycles per mm), so that one set of weights serves any matrix and TR.
 
@@ -95,6 +100,7 @@ class SpiralPrior(nn.Module):
             _zeroed(nn.Conv1d(2 * width, 2 * nodes, 5, padding=2)),
         )
         self.image = _stack2d(2 + 2 * bands, bands, width)
+        self.lift = nn.Parameter(torch.full((2,), LIFT))
 
     def first(self, axes: Axes, mean: Tensor) -> Variances:
         """The prior before the run is known; `mean` (*shape) complex."""
@@ -108,17 +114,24 @@ class SpiralPrior(nn.Module):
         u : the same over cosines and voxels, ``w F⁻¹ diag(√P) v``.
         snr : variance of a mode's real part under the first prior over that of its noise, (frames, *shape).
         """
-        rings = _hats(axes.wavenumbers.flatten(), WAVENUMBERS)
+        rings = hats(axes.wavenumbers.flatten(), WAVENUMBERS)
         share = rings / rings.sum(1, keepdim=True).clamp(min=1e-6)
 
         def over_rings(x: Tensor) -> Tensor:
             return x.flatten(1) @ share.T
 
         mirrored = mirror(v)
-        found = [over_rings(((v + sign * mirrored) / 2).abs().square()) for sign in (1, -1)]
-        features = [torch.log(p + 0.01) for p in found] + [torch.log(over_rings(snr) + 0.01) / 3]
-        f = torch.stack([torch.log(axes.frequencies + 0.01) + 2, 1 / (1 + axes.orders)], 1)
+        strength = over_rings(snr)
+        unknown = 1 / (1 + strength)
+        # white modes have half a unit in the real and in the imaginary part of the image
+        told = [
+            torch.log(_smooth(2 * over_rings(((v + sign * mirrored) / 2).abs().square())) + unknown)
+            for sign in (1, -1)
+        ]
+        features = [*told, torch.log(strength + 0.01) / 3]
+        f = torch.stack([log_frequency(axes.frequencies) + 2, 1 / (1 + axes.orders)], 1)
         gains = self.spectrum(torch.cat([*features, f], 1).T[None])[0].T
+        gains = gains + torch.cat([t + lift for t, lift in zip(told, self.lift, strict=True)], 1)
         if not self.shared:
             gains = gains.mean(0, keepdim=True).expand_as(gains)
         gains = MOST * torch.tanh(gains / MOST)
@@ -134,8 +147,8 @@ class SpiralPrior(nn.Module):
 
     def _log_variances(self, axes: Axes) -> tuple[Tensor, Tensor]:
         """Log variance of the modes' real and imaginary parts."""
-        over_time = _hats(torch.log(axes.frequencies + 0.01), [_log(f) for f in FREQUENCIES]).T
-        rings = _hats(axes.wavenumbers.flatten(), WAVENUMBERS)
+        over_time = hats(log_frequency(axes.frequencies), log_frequency(FREQUENCIES).tolist()).T
+        rings = hats(axes.wavenumbers.flatten(), WAVENUMBERS)
         low = 1 / (1 + (axes.orders / TREND) ** 4)
         result = []
         for table, trend in zip(self.table, self.trend, strict=True):
@@ -154,7 +167,7 @@ class SpiralPrior(nn.Module):
 
     def _bands(self, axes: Axes) -> Tensor:
         """Membership (frames, bands) of each cosine, adding up to 1."""
-        over = _hats(torch.log(axes.frequencies + 0.01), [_log(f) for f in BANDS]).T
+        over = hats(log_frequency(axes.frequencies), log_frequency(BANDS).tolist()).T
         trend = (1 / (1 + (axes.orders / TREND) ** 4))[:, None]
         return torch.cat([trend, (1 - trend) * over], 1)
 
@@ -169,11 +182,16 @@ class SpiralPrior(nn.Module):
         return torch.cat([_planes(size[None]), _planes(edges.sqrt()[None])], 1)
 
 
-
 def mirror(v: Tensor) -> Tensor:
     """``conj(v(-k))``: what a real image's modes equal; over all axes but the first."""
     dims = tuple(range(1, v.ndim))
     return torch.roll(torch.flip(v, dims), [1] * len(dims), dims).conj().resolve_conj()
+
+
+def _smooth(x: Tensor) -> Tensor:
+    """Averaged over three neighbours along the first axis, weights 1, 2, 1."""
+    padded = torch.cat([x[:1], x, x[-1:]])
+    return (padded[:-2] + 2 * padded[1:-1] + padded[2:]) / 4
 
 
 def _planes(x: Tensor) -> Tensor:
@@ -186,11 +204,12 @@ def _volume(x: Tensor, dims: int) -> Tensor:
     return x[0] if dims == 2 else x.permute(1, 2, 3, 0)
 
 
-def _log(f: float) -> float:
-    return float(torch.log(torch.tensor(f + 0.01)))
+def log_frequency(f: Tensor | tuple[float, ...]) -> Tensor:
+    """The scale on which temporal frequencies in Hz are interpolated: logarithmic from 0.01 Hz on."""
+    return torch.log(torch.as_tensor(f) + 0.01)
 
 
-def _hats(x: Tensor, nodes: tuple[float, ...] | list[float]) -> Tensor:
+def hats(x: Tensor, nodes: tuple[float, ...] | list[float]) -> Tensor:
     """Weights (nodes, points) of piecewise linear interpolation; beyond the ends the last node's value."""
     at = torch.tensor(nodes, dtype=x.dtype)
     x = x.clamp(float(at[0]), float(at[-1]))

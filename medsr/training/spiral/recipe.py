@@ -16,7 +16,8 @@ class SpiralRecipe:
     """One training run; see `medsr/training/recipes/spiral-fmri-dc.toml`.
 
     method : spiral-fmri-dc or spiral-fmri. heads, val : patterns of images under the data folder, to train and
-    to choose by. runs, val_runs : how many to simulate. network, layers : options of the method's parts.
+    to choose by. runs, val_runs : how many to simulate. moments : begin at the truths' spectra. network, layers :
+    options of the method's parts.
     """
 
     name: str
@@ -30,6 +31,7 @@ class SpiralRecipe:
     learning_rate: float = 3e-3
     warmup: int = 10
     average: float = 0.98
+    moments: bool = True
     save_every: int = 10
     validate_every: int = 40
     network: dict[str, Any] = field(default_factory=dict)

@@ -15,10 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from medsr.methods.spiral_fmri_dc import Layers, Start, begin, unrolled
+from medsr.methods.spiral_fmri_dc import Layers, Start, begin, mean_image, unrolled
 from medsr.networks.spiral_prior import SpiralPrior
 from medsr.training import checkpoint
 from medsr.training.spiral.loss import Weights, image_loss, response_error, temporal_error
+from medsr.training.spiral.moments import fit_moments
 from medsr.training.spiral.recipe import SpiralRecipe, heads_of
 from medsr.training.spiral.runs import TrainingRun, load_runs
 
@@ -34,22 +35,24 @@ def train(
 
     One simulated run a step: the logarithm of the temporal error of its magnitudes, the error of its mean response
     (`image_loss`) and the misfit in k-space, ``‖A x - y‖² / (σ² N)``, differentiated through the steps of both
-    consistency layers.
+    consistency layers. Training begins from the moments of the simulated truths.
     """
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     network = SpiralPrior(**recipe.network)
+    step, log = 0, []
+    seeds = 1000 + 100_000 * recipe.seed
+    runs = load_runs(heads_of(data, recipe.heads), recipe.runs, recipe.odds, seeds, out / "runs" / "train", say)
+    val = load_runs(heads_of(data, recipe.val), recipe.val_runs, recipe.odds, VAL_SEEDS, out / "runs" / "val", say)
+    if recipe.moments:
+        fit_moments(network, runs)
     average = deepcopy(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
-    step, log = 0, []
     saved = out / "checkpoint.safetensors"
     if saved.exists():
         state = checkpoint.load(saved, network, average, optimizer)
         step, log = state["step"], state["log"]
         say(f"resumed at step {step}")
-    seeds = 1000 + 100_000 * recipe.seed
-    runs = load_runs(heads_of(data, recipe.heads), recipe.runs, recipe.odds, seeds, out / "runs" / "train", say)
-    val = load_runs(heads_of(data, recipe.val), recipe.val_runs, recipe.odds, VAL_SEEDS, out / "runs" / "val", say)
     cases, trials = [_case(r) for r in runs], [_case(r) for r in val]
     layers, start, losses = Layers(**recipe.layers), time.monotonic(), []
     while step < recipe.steps and time.monotonic() - start < most_seconds:
@@ -93,7 +96,7 @@ def rate(recipe: SpiralRecipe, step: int) -> float:
 
 @torch.no_grad()
 def _case(run: TrainingRun) -> Case:
-    return run, begin(run.acquisition)
+    return run, begin(run.acquisition, mean_image(run.acquisition))
 
 
 def _turn(seed: int, step: int, count: int) -> int:
