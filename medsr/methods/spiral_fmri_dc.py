@@ -148,7 +148,8 @@ def begin(a: SpiralAcquisition, mean: Tensor) -> Start:
     top = float(torch.quantile(mean.abs().flatten(), 0.99))
     size = torch.polar((mean.abs().square() + (FLOOR * top) ** 2).sqrt(), mean.angle())
     blurred = CirculantPreconditioner(a.maps).spectrum(a.trajectories.flatten(0, 1), 0.0) ** -2 / a.frames
-    average = blurred * float(mean.abs().square().mean())
+    power = mean.abs().square()
+    average = blurred * float(power.square().sum() / power.sum())  # of a voxel of the head, not of the air
     axes = Axes.of(a.frames, a.tr or 1.0, a.shape, a.spacing)
     return Start(gram, mean, expected, b, average, size, a.noise or noise, axes)
 

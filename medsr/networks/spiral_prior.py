@@ -15,6 +15,8 @@ BANDS = (0.02, 0.07, 0.2)
 """Middles of the temporal bands in Hz, after the trend's, that each have a map of the variance."""
 TREND = 2.5
 """Cosines up to about this many half waves in a run belong to its trend."""
+LEAST = -0.5
+"""A mode of which the first solve found nothing keeps this much of its log variance: a response may hide there."""
 MOST = 6.0
 """Greatest change of a log variance that the data may bring about."""
 LIFT = 0.7
@@ -101,6 +103,7 @@ class SpiralPrior(nn.Module):
         )
         self.image = _stack2d(2 + 2 * bands, bands, width)
         self.lift = nn.Parameter(torch.full((2,), LIFT))
+        self.spread = nn.Parameter(torch.ones(bands))
 
     def first(self, axes: Axes, mean: Tensor) -> Variances:
         """The prior before the run is known; `mean` (*shape) complex."""
@@ -125,7 +128,7 @@ class SpiralPrior(nn.Module):
         unknown = 1 / (1 + strength)
         # white modes have half a unit in the real and in the imaginary part of the image
         told = [
-            torch.log(_smooth(2 * over_rings(((v + sign * mirrored) / 2).abs().square())) + unknown)
+            torch.log(_smooth(2 * over_rings(((v + sign * mirrored) / 2).abs().square())) + unknown).clamp(min=LEAST)
             for sign in (1, -1)
         ]
         features = [*told, torch.log(strength + 0.01) / 3]
@@ -140,10 +143,15 @@ class SpiralPrior(nn.Module):
         extra = [(g @ rings).reshape(real.shape) for g in (gains[:, :half], gains[:, half:])]
         bands = self._bands(axes)
         power = torch.einsum("mb,m...->b...", bands, u.real.square())
-        level = power.flatten(1).mean(1).reshape(-1, *(1 for _ in u.shape[1:])) + 1e-12
+        signal = mean.abs().square()
+        level = ((power * signal).flatten(1).sum(1) / signal.sum()).reshape(-1, *(1 for _ in mean.shape)) + 1e-12
         maps = torch.log(power / level + 0.03)
         both = torch.cat([self._anatomy(mean), _planes(maps), _planes(torch.log(level * 1e4).expand_as(maps))], 1)
-        return self._variances(axes, real + extra[0], imaginary + extra[1], _volume(self.image(both), mean.ndim))
+        corrected = _volume(self.image(both), mean.ndim)
+        near = nn.functional.avg_pool2d(_planes(power / level), 5, 1, 2, count_include_pad=False)
+        spread = self.spread.reshape(level.shape) / 2
+        weights = corrected + spread * torch.log((1 + _volume(near, mean.ndim)) / 2)
+        return self._variances(axes, real + extra[0], imaginary + extra[1], weights)
 
     def _log_variances(self, axes: Axes) -> tuple[Tensor, Tensor]:
         """Log variance of the modes' real and imaginary parts."""

@@ -28,31 +28,41 @@ def fit_moments(network: SpiralPrior, runs: Sequence[TrainingRun]) -> None:
     their squares averaged over the nodes' hats, over the share of tissue. The whitened modes of a real change
     have a variance of one half, hence the factor 2.
     """
-    steady, weight = (torch.zeros(len(FREQUENCIES), len(WAVENUMBERS)) for _ in range(2))
-    trend = torch.zeros(len(WAVENUMBERS))
+    nodes = len(FREQUENCIES), len(WAVENUMBERS)
+    steady, weight = torch.zeros(nodes), torch.zeros(nodes)
+    trend, trend_weight = torch.zeros(nodes[1]), torch.zeros(nodes[1])
+    early = slice(1, TREND_ORDERS)
     for run in runs:
-        a = run.acquisition
-        axes = Axes.of(a.frames, a.tr or 1.0, a.shape, a.spacing)
-        power = spectrum(run) * (2 * axes.cell)
+        frames, shape = run.truth.shape[0], tuple(run.truth.shape[1:])
+        axes = Axes.of(frames, run.acquisition.tr or 1.0, shape, run.acquisition.spacing)
         rings = hats(axes.wavenumbers.flatten(), WAVENUMBERS)
-        by_ring = power.flatten(1) @ (rings / rings.sum(1, keepdim=True)).T
-        over_time = hats(log_frequency(axes.frequencies), log_frequency(FREQUENCIES).tolist())
+        seen = (rings.sum(1) > 1).float()  # a small matrix has no modes at the last nodes
+        by_ring = (spectrum(run) * (2 * axes.cell)).flatten(1) @ (
+            rings / rings.sum(1, keepdim=True).clamp(min=1)
+        ).T
         late = (axes.orders >= TREND_ORDERS).float()
-        steady += (over_time * late) @ by_ring
-        weight += (over_time * late).sum(1, keepdim=True)
-        low = 1 / (1 + (axes.orders / TREND) ** 4) * a.frames
-        early = slice(1, TREND_ORDERS)
-        trend += by_ring[early].sum(0) / low[early].sum()
-    table = steady / weight.clamp(min=1e-6)
-    seen = weight[:, 0] > 0.5
-    first = int(torch.nonzero(seen)[0])
-    table[:first] = table[first]  # below the slowest wave of the runs
-    for i in range(first, len(table)):
-        if not seen[i]:
-            table[i] = table[i - 1]
-    logs = torch.log(table + LEAST), torch.log(trend / len(runs) + LEAST)
+        over_time = hats(log_frequency(axes.frequencies), log_frequency(FREQUENCIES).tolist()) * late
+        steady += over_time @ by_ring * seen
+        weight += over_time.sum(1, keepdim=True) * seen
+        trend += by_ring[early].sum(0) / (frames / (1 + (axes.orders[early] / TREND) ** 4)).sum() * seen
+        trend_weight += seen
+    table = _filled(
+        _filled(steady / weight.clamp(min=1e-6), weight > 0.5).T, weight.T.amax(1, keepdim=True) > 0.5
+    ).T
+    trend = _filled((trend / trend_weight.clamp(min=1))[None].T, trend_weight[:, None] > 0)[:, 0]
+    logs = torch.log(table + LEAST), torch.log(trend + LEAST)
     for part, shift in ((0, 0.0), (1, PHASE)):
         network.table[part], network.trend[part] = logs[0] + shift, logs[1] + shift
+
+
+def _filled(table: Tensor, seen: Tensor) -> Tensor:
+    """Rows that were not seen take the values of the row before, the first ones those of the first that was."""
+    rows = list(table.unbind())
+    known = [i for i in range(len(rows)) if bool(seen[i].any())]
+    for i in range(len(rows)):
+        if i not in known:
+            rows[i] = rows[max([k for k in known if k < i], default=known[0])]
+    return torch.stack(rows)
 
 
 def spectrum(run: TrainingRun) -> Tensor:
