@@ -22,6 +22,9 @@ class KtSettings:
     """change : what a voxel changes by, as a share of its signal, at low temporal frequencies (prior deviation).
     corner : temporal frequency in Hz above which changes become rarer.
     power : of the fall of their variance beyond the corner.
+    smooth : spatial frequency, in cycles per field of view, below which changes may be quicker: the corner is
+        raised by ``1 + smooth / κ``.
+    detail : spatial frequency beyond which changes become rarer.
     floor : least prior signal of a voxel, as a share of the image's 99th percentile.
     static : regularisation of the mean image, as a share of the samples' density.
     iterations : of the joint solve.
@@ -30,8 +33,10 @@ class KtSettings:
     change: float = 0.3
     corner: float = 0.03
     power: float = 4.0
+    smooth: float = 4.0
+    detail: float = 20.0
     floor: float = 0.1
-    static: float = 1e-3
+    static: float = 0.05
     iterations: int = 15
 
 
@@ -41,15 +46,17 @@ TUNED = KtSettings()
 def kt(acquisition: SpiralAcquisition, progress: Progress, settings: KtSettings = TUNED) -> Estimate:
     """``x_t = m + d_t``: the image m that explains all frames best, then
 
-        min_d Σ_t ‖A_t d_t - (y_t - A_t m)‖² + σ² Σ_f ‖d̂_f / (s(f) e)‖²,
+        min_u Σ_t ‖A_t d_t - (y_t - A_t m)‖² + σ² Σ_f,κ |û(f, κ)|² / s(f, κ)²,   d_t = e u_t,
 
-    d̂ the cosine transform of d over time, e(r) the size of m (smoothed, with a floor), ``s(f)² = c² / (1 +
-    (f/f_c)^p)``: the posterior mean where relative changes of a voxel are Gaussian of deviation s(f). Solved by
+    e(r) the size of m (smoothed, with a floor), so that u is a relative change; û its cosine transform over time
+    and Fourier transform over space; ``s² = c² / ((1 + (f/f_c(κ))^p) (1 + (κ/κ_c)²))``,
+    ``f_c(κ) = f_c (1 + κ_0/κ)``: the posterior mean where relative changes are Gaussian of deviation s, rarer
+    where they are quick or fine, and allowed to be quicker where they are wide, as breathing is. Solved by
     conjugate gradients over all frames at once, preconditioned by the average frame in space and time.
 
     The cost in temporal frequency goes back to UNFOLD and k-t BLAST: Tsao, Boesiger and Pruessmann, Magn Reson
-    Med 50:1031 (2003), doi:10.1002/mrm.10611; the relative scale, the cosines, the noise as its weight and the
-    preconditioner are ours.
+    Med 50:1031 (2003), doi:10.1002/mrm.10611; the relative scale, the cosines, the form of s, the noise as
+    its weight and the preconditioner are ours.
     """
     a, s = acquisition, settings
     progress(0.0, "mean image")
@@ -60,21 +67,17 @@ def kt(acquisition: SpiralAcquisition, progress: Progress, settings: KtSettings 
     b -= system.gram(mean.expand(a.frames, *a.shape))
     noise = a.noise or _misfit(a, mean)
     size = envelope(mean, s.floor)
-    cost = noise**2 / deviation(a.frames, a.tr, s) ** 2
-    cost_ = cost.reshape(-1, *(1 for _ in a.shape))
-
+    cost = noise**2 / deviation(a.frames, a.tr, a.shape, s).square()
     circulant = CirculantPreconditioner(a.maps)
     average = circulant.spectrum(a.trajectories.flatten(0, 1), 0.0) ** -2 / a.frames
     typical = float(size.square().mean())
-    inverse = 1 / (average * typical + cost_)
-    dims = tuple(range(1, len(a.shape) + 1))
+    inverse = 1 / (average * typical + cost)
 
     def normal(u: Tensor) -> Tensor:
-        return system.gram(u * size).mul_(size).add_(over_time(u, cost_))
+        return system.gram(u * size).mul_(size).add_(in_modes(u, cost))
 
     def precondition(r: Tensor) -> Tensor:
-        modes = torch.fft.fftn(cosines(r), dim=dims).mul_(inverse)
-        return cosines(torch.fft.ifftn(modes, dim=dims), back=True)
+        return in_modes(r, inverse)
 
     def watch(step: int, _: Tensor) -> None:
         progress(0.1 + 0.9 * step / s.iterations, "deviations")
@@ -83,11 +86,15 @@ def kt(acquisition: SpiralAcquisition, progress: Progress, settings: KtSettings 
     return Estimate(u.mul_(size).add_(mean))
 
 
-def deviation(frames: int, tr: float | None, settings: KtSettings) -> Tensor:
-    """``s(f)`` of the cosines over `frames`, (frames,) float32; without a TR frames are taken as 1 s apart."""
-    f = torch.arange(frames, dtype=torch.float64) / (2 * frames * (tr or 1.0))
-    fall = 1 + (f / settings.corner) ** settings.power
-    return (settings.change / fall.sqrt()).to(torch.float32)
+def deviation(frames: int, tr: float | None, shape: tuple[int, ...], settings: KtSettings) -> Tensor:
+    """``s(f, κ)``, (frames, *shape) float32, κ in the FFT's order; without a TR frames are taken as 1 s apart."""
+    f = torch.arange(frames, dtype=torch.float32) / (2 * frames * (tr or 1.0))
+    along = torch.meshgrid(*(torch.fft.fftfreq(n, 1 / n) for n in shape), indexing="ij")
+    k = torch.stack(along).square().sum(0).sqrt()
+    corner = settings.corner * (1 + settings.smooth / k.clamp(min=1))
+    ratio = f.reshape(-1, *(1 for _ in shape)) / corner
+    fall = (1 + ratio**settings.power) * (1 + (k / settings.detail) ** 2)
+    return settings.change / fall.sqrt()
 
 
 def envelope(mean: Tensor, floor: float) -> Tensor:
@@ -104,9 +111,11 @@ def cosines(x: Tensor, back: bool = False) -> Tensor:
     return torch.view_as_complex(torch.from_numpy((idct if back else dct)(real, axis=0, norm="ortho")))
 
 
-def over_time(x: Tensor, weights: Tensor) -> Tensor:
-    """``Cᴴ diag(weights) C x``, C the cosine transform over time."""
-    return cosines(cosines(x).mul_(weights), back=True)
+def in_modes(x: Tensor, weights: Tensor) -> Tensor:
+    """``Mᴴ diag(weights) M x``, M the cosine transform over time and the Fourier transform over space."""
+    dims = tuple(range(1, x.ndim))
+    modes = torch.fft.fftn(cosines(x), dim=dims).mul_(weights)
+    return cosines(torch.fft.ifftn(modes, dim=dims), back=True)
 
 
 def _misfit(a: SpiralAcquisition, mean: Tensor) -> float:
