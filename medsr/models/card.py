@@ -37,6 +37,19 @@ class Promise:
 
 
 @dataclass(frozen=True)
+class Weights:
+    """One file of weights.
+
+    file : in `medsr/models/weights`. calibration : by what the uncertainty that the network gives is multiplied to
+    get the half width of the interval that the card names.
+    """
+
+    file: str
+    sha256: str
+    calibration: float = 1.0
+
+
+@dataclass(frozen=True)
 class Card:
     """One method's card; see CONTRIBUTING.md for the file."""
 
@@ -50,11 +63,19 @@ class Card:
     default: bool = False
     """Whether it is what is done unless another method is named, for its kind."""
     learned: bool = False
+    models: bool = False
+    """Whether it takes one of the trained 2D networks (`medsr.models.slices`)."""
     uncertainty: str | None = None
     promise: Promise = field(default_factory=Promise)
     domain: Domain = field(default_factory=Domain)
     memory: float = 3.0
     """Copies of the result (float32) held at the peak, the result itself included."""
+    cap: float | None = None
+    """The most that a network may add to `spline`, over the scan's 99.5th percentile."""
+    weights: dict[str, Weights] = field(default_factory=dict)
+    """By what they serve."""
+    licences: list[str] = field(default_factory=list)
+    """Of the data that the weights were trained on."""
     figures: dict[str, Any] = field(default_factory=dict)
 
 
@@ -98,4 +119,6 @@ def chosen_card(name: str, kind: str) -> Card:
 
 def _read(table: dict[str, Any]) -> Card:
     domain = {k: tuple(v) for k, v in table.pop("domain", {}).items()}
-    return Card(**{**table, "promise": Promise(**table.pop("promise", {})), "domain": Domain(**domain)})
+    weights = {name: Weights(**w) for name, w in table.pop("weights", {}).items()}
+    promise = Promise(**table.pop("promise", {}))
+    return Card(**table, promise=promise, domain=Domain(**domain), weights=weights)
