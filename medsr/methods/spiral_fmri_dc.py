@@ -30,6 +30,8 @@ DAMPING = 1e-3
 """Regularisation of the mean image, as a share of the samples' density."""
 FLOOR = 0.03
 """Least size of a voxel that changes are relative to, as a share of the mean image's 99th percentile."""
+LEAST_NOISE = 1e-3
+"""Over the root mean square of the samples, where the noise is not known."""
 LONGEST, OVERLAP = 512, 64
 """Frames solved together at most, and shared with the stretch before, over which one fades into the other."""
 
@@ -39,8 +41,8 @@ class Layers:
     """Conjugate gradients in the first and in the second consistency layer; with none in the second the result is
     what the second prior makes of the gridded data alone."""
 
-    first: int = 5
-    second: int = 6
+    first: int = 4
+    second: int = 9
 
 
 def spiral_fmri_dc(acquisition: SpiralAcquisition, progress: Progress) -> Estimate:
@@ -150,8 +152,10 @@ def begin(a: SpiralAcquisition, mean: Tensor) -> Start:
     blurred = CirculantPreconditioner(a.maps).spectrum(a.trajectories.flatten(0, 1), 0.0) ** -2 / a.frames
     power = mean.abs().square()
     average = blurred * float(power.square().sum() / power.sum())  # of a voxel of the head, not of the air
+    # a scan without noise: what is left unexplained, or a thousandth of the samples
+    noise = a.noise or max(noise, LEAST_NOISE * float(a.kspace.abs().square().mean()) ** 0.5)
     axes = Axes.of(a.frames, a.tr or 1.0, a.shape, a.spacing)
-    return Start(gram, mean, expected, b, average, size, a.noise or noise, axes)
+    return Start(gram, mean, expected, b, average, size, noise, axes)
 
 
 def followed(a: SpiralAcquisition, mean: Tensor) -> tuple[Tensor, float]:

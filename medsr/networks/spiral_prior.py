@@ -15,13 +15,8 @@ BANDS = (0.02, 0.07, 0.2)
 """Middles of the temporal bands in Hz, after the trend's, that each have a map of the variance."""
 TREND = 2.5
 """Cosines up to about this many half waves in a run belong to its trend."""
-LEAST = -0.5
-"""A mode of which the first solve found nothing keeps this much of its log variance: a response may hide there."""
 MOST = 6.0
 """Greatest change of a log variance that the data may bring about."""
-LIFT = 0.7
-"""Added to the log variance that the data tell of, before training: too little shrinkage costs noise, too much the
-response."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +64,11 @@ class SpiralPrior(nn.Module):
     A table of spectral densities over temporal and spatial frequency (real and imaginary part), a trend that
     grows with the length of the run, and a small network that looks at the mean image and weights the variance
     from voxel to voxel make the first prior. After a first solve the variances are taken anew from what was
-    found, over rings of spatial frequency and along temporal frequency (a rhythm stands out from its neighbours):
-    a step of expectation maximisation, ``P ← P (2 |v|² + 1 / (1 + snr))``, that one network corrects; another
-    looks at maps of what was found (tissue that responds, pulsates or moves varies more). They never touch the
-    changes themselves: the solve is linear, and a response is not scaled down because a network has not seen its
-    like.
+    found, over rings of spatial frequency and along temporal frequency (a rhythm stands out from its
+    neighbours): a step of expectation maximisation, ``P ← P max(1, 2 |v|² + 1 / (1 + snr))``, that one network
+    corrects; another looks at maps of what was found (tissue that responds, pulsates or moves varies more). They
+    never touch the changes themselves: the solve is linear, and a response is not scaled down because a network
+    has not seen its like.
 
     Ours. The units are physical (Hz, cycles per mm), so that one set of weights serves any matrix and TR.
 
@@ -102,8 +97,6 @@ class SpiralPrior(nn.Module):
             _zeroed(nn.Conv1d(2 * width, 2 * nodes, 5, padding=2)),
         )
         self.image = _stack2d(2 + 2 * bands, bands, width)
-        self.lift = nn.Parameter(torch.full((2,), LIFT))
-        self.spread = nn.Parameter(torch.ones(bands))
 
     def first(self, axes: Axes, mean: Tensor) -> Variances:
         """The prior before the run is known; `mean` (*shape) complex."""
@@ -127,14 +120,15 @@ class SpiralPrior(nn.Module):
         strength = over_rings(snr)
         unknown = 1 / (1 + strength)
         # white modes have half a unit in the real and in the imaginary part of the image
+        # never less than before: a response may hide where the first solve found nothing
         told = [
-            torch.log(_smooth(2 * over_rings(((v + sign * mirrored) / 2).abs().square())) + unknown).clamp(min=LEAST)
+            torch.log(_smooth(2 * over_rings(((v + sign * mirrored) / 2).abs().square())) + unknown).clamp(min=0)
             for sign in (1, -1)
         ]
         features = [*told, torch.log(strength + 0.01) / 3]
         f = torch.stack([log_frequency(axes.frequencies) + 2, 1 / (1 + axes.orders)], 1)
         gains = self.spectrum(torch.cat([*features, f], 1).T[None])[0].T
-        gains = gains + torch.cat([t + lift for t, lift in zip(told, self.lift, strict=True)], 1)
+        gains = gains + torch.cat(told, 1)
         if not self.shared:
             gains = gains.mean(0, keepdim=True).expand_as(gains)
         gains = MOST * torch.tanh(gains / MOST)
@@ -147,10 +141,7 @@ class SpiralPrior(nn.Module):
         level = ((power * signal).flatten(1).sum(1) / signal.sum()).reshape(-1, *(1 for _ in mean.shape)) + 1e-12
         maps = torch.log(power / level + 0.03)
         both = torch.cat([self._anatomy(mean), _planes(maps), _planes(torch.log(level * 1e4).expand_as(maps))], 1)
-        corrected = _volume(self.image(both), mean.ndim)
-        near = nn.functional.avg_pool2d(_planes(power / level), 5, 1, 2, count_include_pad=False)
-        spread = self.spread.reshape(level.shape) / 2
-        weights = corrected + spread * torch.log((1 + _volume(near, mean.ndim)) / 2)
+        weights = _volume(self.image(both), mean.ndim)
         return self._variances(axes, real + extra[0], imaginary + extra[1], weights)
 
     def _log_variances(self, axes: Axes) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,7 @@ from medsr.networks.spiral_prior import SpiralPrior
 from medsr.training.spiral.loss import Weights, image_loss, response_error, temporal_error
 from medsr.training.spiral.moments import fit_moments
 from medsr.training.spiral.recipe import SpiralRecipe, heads_of, spiral_recipe
-from medsr.training.spiral.runs import Odds, TrainingRun, draw, load_runs
+from medsr.training.spiral.runs import Odds, TrainingRun, draw, load_runs, truths
 from medsr.training.spiral.unrolled import train
 from tests.simulation.heads import head
 
@@ -66,21 +66,28 @@ def test_a_seed_decides_a_run():
     assert draw(Odds(tr=(0.9, 0.9)), 1).tr == 0.9
 
 
-def test_moments_are_those_of_the_truths(runs):
-    torch.manual_seed(0)
-    network = SpiralPrior(width=8)
-    fit_moments(network, runs)
+def test_moments_are_those_of_the_truths(data):
+    known = list(truths([data / "head.nii.gz"], 1, ODDS, 7))
+    network, louder = (SpiralPrior(width=8).requires_grad_(False) for _ in range(2))
+    for n in (network, louder):
+        torch.nn.init.constant_(n.table, -30.0)
+    fit_moments(network, known)
     assert bool(torch.isfinite(network.table).all()) and bool(torch.isfinite(network.trend).all())
     # changes of a head are smoother than white: less at high spatial frequencies
     assert float(network.table[0, 5, 0]) > float(network.table[0, 5, 5])
-    before = float(network.table[0, 5, 1])
-    louder = [replace(r, truth=r.truth.mean(0) + 2 * (r.truth - r.truth.mean(0))) for r in runs]
-    fit_moments(network, louder)
-    assert float(network.table[0, 5, 1]) - before == pytest.approx(np.log(4), abs=0.05)
+    fit_moments(louder, [replace(t, series=2 * t.series - t.series.mean(0)) for t in known])
+    assert float(louder.table[0, 5, 1] - network.table[0, 5, 1]) == pytest.approx(np.log(4), abs=0.05)
+    # what a network starts with stays as room for a response
+    room = SpiralPrior(width=8).requires_grad_(False)
+    start = room.table.clone()
+    fit_moments(room, known)
+    assert torch.allclose(room.table, torch.logaddexp(start, network.table), atol=1e-4)
 
 
 def recipe(**changes):
-    base = SpiralRecipe("small", "spiral-fmri-dc", ("head.nii.gz",), ("head.nii.gz",), steps=2, runs=1, val_runs=1)
+    base = SpiralRecipe(
+        "small", "spiral-fmri-dc", ("head.nii.gz",), ("head.nii.gz",), steps=2, runs=1, val_runs=1, moments=1
+    )
     small = {"odds": ODDS, "network": {"width": 8}, "layers": {"first": 2, "second": 2}}
     return replace(base, **(small | changes))
 

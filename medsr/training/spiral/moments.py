@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
 
 from medsr.consistency.relative import cosine_modes
 from medsr.networks.spiral_prior import FREQUENCIES, TREND, WAVENUMBERS, Axes, SpiralPrior, hats, log_frequency
-from medsr.training.spiral.runs import TrainingRun
+from medsr.training.spiral.runs import Truth
 
 LEAST = 1e-9
 """Variance of a mode times its cell that is added, so that no logarithm runs away."""
@@ -21,8 +21,11 @@ PHASE = -3.0
 
 
 @torch.no_grad()
-def fit_moments(network: SpiralPrior, runs: Sequence[TrainingRun]) -> None:
-    """Sets table and trend to the mean spectral densities of the relative changes in the truths of `runs`.
+def fit_moments(network: SpiralPrior, known: Iterable[Truth]) -> None:
+    """Sets the trend to, and adds to the table, the mean spectral densities of the relative changes in the truths.
+
+    The table that a network starts with stays in it: room for a response, which is strong where it is and nearly
+    nothing in the mean over a head.
 
     Of each truth ``r_t``: ``u_t = (r_t - r̄) / r̄`` in tissue, 0 elsewhere, its modes over cosines and plane waves,
     their squares averaged over the nodes' hats, over the share of tissue. The whitened modes of a real change
@@ -32,12 +35,12 @@ def fit_moments(network: SpiralPrior, runs: Sequence[TrainingRun]) -> None:
     steady, weight = torch.zeros(nodes), torch.zeros(nodes)
     trend, trend_weight = torch.zeros(nodes[1]), torch.zeros(nodes[1])
     early = slice(1, TREND_ORDERS)
-    for run in runs:
-        frames, shape = run.truth.shape[0], tuple(run.truth.shape[1:])
-        axes = Axes.of(frames, run.acquisition.tr or 1.0, shape, run.acquisition.spacing)
+    for truth in known:
+        frames, shape = truth.series.shape[0], tuple(truth.series.shape[1:])
+        axes = Axes.of(frames, truth.tr, shape, truth.spacing)
         rings = hats(axes.wavenumbers.flatten(), WAVENUMBERS)
         seen = (rings.sum(1) > 1).float()  # a small matrix has no modes at the last nodes
-        by_ring = (spectrum(run) * (2 * axes.cell)).flatten(1) @ (
+        by_ring = (spectrum(truth) * (2 * axes.cell)).flatten(1) @ (
             rings / rings.sum(1, keepdim=True).clamp(min=1)
         ).T
         late = (axes.orders >= TREND_ORDERS).float()
@@ -52,7 +55,8 @@ def fit_moments(network: SpiralPrior, runs: Sequence[TrainingRun]) -> None:
     trend = _filled((trend / trend_weight.clamp(min=1))[None].T, trend_weight[:, None] > 0)[:, 0]
     logs = torch.log(table + LEAST), torch.log(trend + LEAST)
     for part, shift in ((0, 0.0), (1, PHASE)):
-        network.table[part], network.trend[part] = logs[0] + shift, logs[1] + shift
+        network.table[part] = torch.logaddexp(network.table[part], logs[0] + shift)
+        network.trend[part] = logs[1] + shift
 
 
 def _filled(table: Tensor, seen: Tensor) -> Tensor:
@@ -65,10 +69,10 @@ def _filled(table: Tensor, seen: Tensor) -> Tensor:
     return torch.stack(rows)
 
 
-def spectrum(run: TrainingRun) -> Tensor:
+def spectrum(truth: Truth) -> Tensor:
     """Mean square of the modes of a truth's relative changes, (frames, x, y)."""
-    mean = run.truth.mean(0)
+    mean = truth.series.mean(0)
     floor = 0.1 * float(torch.quantile(mean.flatten(), 0.99))
-    u = torch.where(run.tissue, (run.truth - mean) / mean.clamp(min=floor), torch.zeros_like(run.truth))
+    u = torch.where(truth.tissue, (truth.series - mean) / mean.clamp(min=floor), torch.zeros_like(truth.series))
     modes = torch.fft.fft2(cosine_modes(u.to(torch.complex64)), norm="ortho")
-    return modes.abs().square() * (math.prod(mean.shape) / float(run.tissue.sum()))
+    return modes.abs().square() * (math.prod(mean.shape) / float(truth.tissue.sum()))

@@ -16,8 +16,8 @@ class SpiralRecipe:
     """One training run; see `medsr/training/recipes/spiral-fmri-dc.toml`.
 
     method : spiral-fmri-dc or spiral-fmri. heads, val : patterns of images under the data folder, to train and
-    to choose by. runs, val_runs : how many to simulate. moments : begin at the truths' spectra. network, layers :
-    options of the method's parts.
+    to choose by. runs, val_runs : how many to simulate. moments : of how many
+    truths the spectra make the beginning. network, layers : options of the method's parts.
     """
 
     name: str
@@ -31,7 +31,7 @@ class SpiralRecipe:
     learning_rate: float = 3e-3
     warmup: int = 10
     average: float = 0.98
-    moments: bool = True
+    moments: int = 7
     save_every: int = 10
     validate_every: int = 40
     network: dict[str, Any] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,26 @@ class TrainingRun:
     active: Tensor
     estimator: Tensor | None = None
     about: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What an ideal scan of a simulated run shows: series (frames, x, y), tissue (x, y), TR in s, spacing in mm."""
+
+    series: Tensor
+    tissue: Tensor
+    tr: float
+    spacing: tuple[float, ...]
+
+
+def truths(heads: Sequence[Path], count: int, odds: Odds, seed: int) -> Iterator[Truth]:
+    """Truths of `count` runs of the `heads` in turn, without the raw data (a coil is all that is simulated)."""
+    for i in range(count):
+        protocol = dataclasses.replace(draw(odds, seed + i), coils=1, calibration=False)
+        run = simulate_spiral_fmri(open_volume(heads[i % len(heads)]), protocol)
+        series = torch.from_numpy(np.ascontiguousarray(run.truth.data[..., 0]))
+        tissue = torch.from_numpy(tissue_mask(run.truth.data)[..., 0])
+        yield Truth(series, tissue, protocol.tr, run.truth.grid.spacing[:2])
 
 
 def training_run(run: SimulatedRun) -> TrainingRun:

@@ -15,13 +15,14 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from medsr.errors import InputError
 from medsr.methods.spiral_fmri_dc import Layers, Start, begin, mean_image, unrolled
 from medsr.networks.spiral_prior import SpiralPrior
 from medsr.training import checkpoint
 from medsr.training.spiral.loss import Weights, image_loss, response_error, temporal_error
 from medsr.training.spiral.moments import fit_moments
 from medsr.training.spiral.recipe import SpiralRecipe, heads_of
-from medsr.training.spiral.runs import TrainingRun, load_runs
+from medsr.training.spiral.runs import TrainingRun, load_runs, truths
 
 Case = tuple[TrainingRun, Start]
 VAL_SEEDS = 9000
@@ -42,13 +43,19 @@ def train(
     network = SpiralPrior(**recipe.network)
     step, log = 0, []
     seeds = 1000 + 100_000 * recipe.seed
-    runs = load_runs(heads_of(data, recipe.heads), recipe.runs, recipe.odds, seeds, out / "runs" / "train", say)
+    heads, saved = heads_of(data, recipe.heads), out / "checkpoint.safetensors"
+    if not heads:
+        raise InputError("no heads to simulate runs of", hint="check the recipe's files and --data")
+    if recipe.moments and not saved.exists():
+        fit_moments(network, truths(heads, recipe.moments, recipe.odds, seeds))
+        save_weights(network, recipe, out / f"{recipe.name}.safetensors")
+        say(f"begun from the spectra of {recipe.moments} truths")
+    if recipe.steps == 0:
+        return
+    runs = load_runs(heads, recipe.runs, recipe.odds, seeds, out / "runs" / "train", say)
     val = load_runs(heads_of(data, recipe.val), recipe.val_runs, recipe.odds, VAL_SEEDS, out / "runs" / "val", say)
-    if recipe.moments:
-        fit_moments(network, runs)
     average = deepcopy(network)
     optimizer = torch.optim.Adam(network.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98))
-    saved = out / "checkpoint.safetensors"
     if saved.exists():
         state = checkpoint.load(saved, network, average, optimizer)
         step, log = state["step"], state["log"]
