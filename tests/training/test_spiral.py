@@ -10,7 +10,12 @@ from safetensors import safe_open
 
 from medsr.errors import InputError
 from medsr.io import write_volume
+from medsr.methods.base import no_progress
+from medsr.methods.sliding_window import sliding_window
+from medsr.methods.spiral_fmri import SharedFrames
 from medsr.networks.spiral_prior import SpiralPrior
+from medsr.networks.spiral_resnet import SpiralResNet
+from medsr.training.spiral import shared_frames
 from medsr.training.spiral.loss import Weights, image_loss, response_error, temporal_error
 from medsr.training.spiral.moments import fit_moments
 from medsr.training.spiral.recipe import SpiralRecipe, heads_of, spiral_recipe
@@ -115,3 +120,21 @@ def test_a_recipe_that_is_none_is_refused(tmp_path):
     (tmp_path / "a2.nii").touch()
     (tmp_path / "b.nii").touch()
     assert [p.name for p in heads_of(tmp_path, ("a*.nii", "b.nii"))] == ["a1.nii", "b.nii", "a2.nii"]
+
+
+def test_the_residual_network_trains_on_shared_frames(data, runs, tmp_path):
+    small = recipe(network={"spans": 3, "width": 8, "blocks": 1}, method="spiral-fmri", name="resnet")
+    shared_frames.train(small, data, tmp_path, lambda _: None)
+    log = json.loads((tmp_path / "log.json").read_text())
+    assert log[-1]["step"] == 2 and 0 < log[-1]["val"][0]["nrmse"] < 1
+    network = SpiralResNet(spans=3, width=8, blocks=1)
+    frames = SharedFrames.of(runs[0].acquisition, 3)
+    assert frames.widths == (1, 4, 20)
+    # it starts from the sliding window, whose loss is one
+    start = shared_frames.frames_loss(network, runs[0], frames, slice(4, 8), Weights(kspace=0.0))
+    assert float(start.detach()) == pytest.approx(1.0)
+    more = shared_frames.frames_loss(network, runs[0], frames, slice(4, 8), Weights(kspace=0.1))
+    assert float(more.detach()) > 1.05
+    window = sliding_window(runs[0].acquisition, no_progress).data
+    alike = frames.image(network(frames.channels(slice(0, 24))).detach())
+    assert torch.allclose(alike, window, atol=1e-3 * float(window.abs().max()))

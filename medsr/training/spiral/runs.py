@@ -99,7 +99,10 @@ class TrainingRun:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What an ideal scan of a simulated run shows: series (frames, x, y), tissue (x, y), TR in s, spacing in mm."""
+    """What an ideal scan of a simulated run shows.
+
+    series : (frames, x, y). tissue : (x, y). tr : in s. spacing : of the voxels, mm.
+    """
 
     series: Tensor
     tissue: Tensor
