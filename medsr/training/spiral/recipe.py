@@ -49,12 +49,15 @@ def spiral_recipe(name: str, table: dict[str, Any]) -> SpiralRecipe:
         if it is none.
     """
     try:
-        fields = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items() if k != "kind"}
-        loss = Weights(**fields.pop("loss", {}))
-        odds = Odds(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.pop("odds", {}).items()})
+        fields = _tuples({k: v for k, v in table.items() if k != "kind"})
+        loss, odds = Weights(**fields.pop("loss", {})), Odds(**_tuples(fields.pop("odds", {})))
         return SpiralRecipe(**fields, loss=loss, odds=odds)
     except TypeError as error:
         raise InputError(f"{name}: not a recipe of kind spiral", got=str(error)) from None
+
+
+def _tuples(table: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
 
 
 def heads_of(data: Path, patterns: tuple[str, ...]) -> list[Path]:
