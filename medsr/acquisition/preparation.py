@@ -60,11 +60,13 @@ class Prepared:
         scan, how = self.scan, self.how
         if how.coils is not None and not 1 <= how.coils <= scan.coils:
             raise UsageError("no such number of virtual coils", got=how.coils, rule=f"1 to {scan.coils}")
+        # turns and density are those of the trajectory as designed: a delay bends its turns, but moves no readout
+        self._designed = scan
+        length = scan.data.shape[-1] // scan.readouts
+        in_plane = readouts_to_fill(scan.trajectory_of(0)[0, :length, :2])
         if how.delay is not None:
             self.scan = scan = with_delay(scan, how.delay)
             self._say(f"trajectory delayed by {_microseconds(how.delay)}")
-        length = scan.data.shape[-1] // scan.readouts
-        in_plane = readouts_to_fill(scan.trajectory_of(0)[0, :length, :2])
         self.partitions = scan.grid.shape[2] if scan.dims == 3 else 1
         self.copies = in_plane * self.partitions
         speed = self.copies / scan.readouts
@@ -92,14 +94,16 @@ class Prepared:
         if phase is not None:
             data = without_phase(data, phase, scan.times)
             self._say(f"phase of each frame taken out ({float(np.std(phase)):.2g} rad over time)")
-        images = self._coil_images(scan, data, trajectory)
+        designed = self._designed.select(slices=slice(index, index + 1))
+        images = self._coil_images(scan, designed, data)
         data, images, back = self._compressed(data, images)
         maps = _as_received(espirit(images), back)
-        data = self._still(scan, data, trajectory, maps, images)
+        data = self._still(scan, designed, data, maps, images)
         return SpiralAcquisition(
             kspace=torch.from_numpy(np.ascontiguousarray(data)),
             trajectories=torch.from_numpy(trajectory.astype(np.float64)),
-            weights=torch.from_numpy(density_of(trajectory, scan.readouts, self.copies)) * self.partitions,
+            weights=torch.from_numpy(density_of(designed.trajectory_of(0), scan.readouts, self.copies))
+            * self.partitions,
             maps=maps,
             noise=self.noise,
             copies=self.copies,
@@ -110,26 +114,26 @@ class Prepared:
             workers=self.how.workers,
         )
 
-    def _coil_images(self, scan: KSpace, data: NDArray[np.complex64], trajectory: NDArray[np.float32]) -> Tensor:
-        """Fully sampled coil images: of the mean over time, or of the calibration where the run is short."""
+    def _coil_images(self, scan: KSpace, designed: KSpace, data: NDArray[np.complex64]) -> Tensor:
+        """Fully sampled coil images: of the calibration where it fills k-space, else of the mean over time."""
         total = scan.frames * scan.readouts
         calibration = scan.calibration
-        if calibration is not None and calibration.readouts >= self.copies:
+        if calibration is not None and designed.calibration is not None and calibration.readouts >= self.copies:
             self._say("coil sensitivities: ESPIRiT of the calibration scan")
-            data, trajectory, total = calibration.data[0], calibration.trajectory_of(0), calibration.readouts
+            scan, designed = calibration, designed.calibration
+            data, total = scan.data[0], scan.readouts
         else:
             self._say("coil sensitivities: ESPIRiT of the mean over time")
             if total < self.copies:
                 self._say("warning: the run is too short to fill k-space, and coil sensitivities will be poor")
-        readouts = calibration.readouts if calibration is not None and len(data) == 1 else scan.readouts
-        weights = density_of(trajectory, readouts, total) * self.partitions
-        return composite(data, trajectory, weights, scan.image_shape)
+        weights = density_of(designed.trajectory_of(0), scan.readouts, total) * self.partitions
+        return composite(data, scan.trajectory_of(0), weights, scan.image_shape)
 
     def _still(
         self,
         scan: KSpace,
+        designed: KSpace,
         data: NDArray[np.complex64],
-        trajectory: NDArray[np.float32],
         maps: Tensor,
         images: Tensor,
     ) -> NDArray[np.complex64]:
@@ -140,7 +144,8 @@ class Prepared:
         total = scan.frames * scan.readouts
         if total < self.copies:
             return data
-        weights = density_of(trajectory, scan.readouts, total) * self.partitions
+        trajectory = scan.trajectory_of(0)
+        weights = density_of(designed.trajectory_of(0), scan.readouts, total) * self.partitions
         power = maps.abs().square().sum(0).clamp(min=1e-6)
         tau = scan.times - scan.times.min()
         before = data

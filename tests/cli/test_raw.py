@@ -28,7 +28,22 @@ def test_simulate_info_reconstruct_evaluate(tmp_path: Path, medsr: Command) -> N
     image, raw = tmp_path / "head.nii.gz", tmp_path / "run" / "raw.h5"
     raw.parent.mkdir()
     save_volume(head(4.0, shape=(44, 52, 40)), image)
-    small = ("--matrix", 24, "--interleaves", 4, "--coils", 4, "--frames", 40, "--tr", 2, "--seed", 3)
+    small = (
+        "--matrix",
+        24,
+        "--interleaves",
+        4,
+        "--coils",
+        4,
+        "--frames",
+        40,
+        "--tr",
+        2,
+        "--seed",
+        3,
+        "--off-resonance",
+        5,
+    )
     ran = medsr("simulate", "spiral-fmri", image, "-o", raw, *small)
     assert ran.code == 0, ran.err
     made = ["raw.h5", "raw_activation.nii.gz", "raw_events.tsv", "raw_fieldmap.nii.gz", "raw_protocol.json"]
