@@ -13,29 +13,35 @@ from medsr._version import VERSION as __version__
 if TYPE_CHECKING:
     from medsr.errors import MedsrError
     from medsr.io import open_volume, save_volume
+    from medsr.io.mrd import read_mrd
+    from medsr.measurement import KSpace
     from medsr.reconstruction import reconstruct
     from medsr.result import Result
     from medsr.volume import Grid, ScanFacts, Volume
 
 __all__ = [
     "Grid",
+    "KSpace",
     "MedsrError",
     "Result",
     "ScanFacts",
     "Volume",
     "__version__",
     "open_volume",
+    "read_mrd",
     "reconstruct",
     "save_volume",
 ]
 
 _HOMES = {
     "Grid": "medsr.volume",
+    "KSpace": "medsr.measurement",
     "MedsrError": "medsr.errors",
     "Result": "medsr.result",
     "ScanFacts": "medsr.volume",
     "Volume": "medsr.volume",
     "open_volume": "medsr.io",
+    "read_mrd": "medsr.io.mrd",
     "reconstruct": "medsr.reconstruction",
     "save_volume": "medsr.io",
 }

@@ -13,6 +13,9 @@ from typing import Any
 
 from medsr.errors import UsageError
 
+Span = tuple[int, int | None]
+"""The first of some slices or frames, and the one after the last; None for all that follow."""
+
 PSF_KINDS = ("gaussian", "boxcar", "rf", "kspace")
 NEGATIVE = ("keep", "clip")
 FORMATS = ("nifti", "dicom")
@@ -129,14 +132,52 @@ def parse_threads(text: str) -> int:
     return parse_count("--threads", text, 1, 1024)
 
 
+def parse_coils(text: str) -> int:
+    """A number of virtual coils, 1 or more."""
+    return parse_count("--coils", text, 1, 1024)
+
+
+def parse_readouts(text: str) -> int:
+    """A number of readouts, 1 or more."""
+    return parse_count("--readouts", text, 1, 65535)
+
+
+def parse_delay(text: str) -> tuple[float, ...]:
+    """``2.5`` or ``2,3`` in microseconds; the result is in s."""
+    values = tuple(parse_float(part) for part in text.split(","))
+    if not 1 <= len(values) <= 3 or not all(abs(v) < 1000 for v in values):
+        raise UsageError("--delay is not a delay", got=repr(text), hint="give microseconds, e.g. 2.5 or 2,3")
+    return tuple(v * 1e-6 for v in values)
+
+
+def parse_slices(text: str) -> Span:
+    """``3``, ``0:10``."""
+    return _range("--slices", text)
+
+
+def parse_frames(text: str) -> Span:
+    """``3``, ``0:10``."""
+    return _range("--frames", text)
+
+
+def _range(flag: str, text: str) -> Span:
+    first, colon, last = text.partition(":")
+    start = parse_count(flag, first) if first else 0
+    if not colon:
+        return start, start + 1
+    end = parse_count(flag, last, start + 1) if last else None
+    return start, end
+
+
 @dataclass(frozen=True)
 class Job:
     """What `medsr reconstruct` was asked to do."""
 
     inputs: tuple[str, ...] = _option(
         (),
-        "scans: NIfTI (.nii, .nii.gz, .hdr/.img), NRRD or MetaImage files, folders of them (sub-folders and "
-        "earlier results are left out), or folders of DICOM files (searched to any depth for one series)",
+        "scans: NIfTI (.nii, .nii.gz, .hdr/.img), NRRD or MetaImage files, raw data (MRD .h5), folders of them "
+        "(sub-folders and earlier results are left out), or folders of DICOM files (searched to any depth for one "
+        "series)",
         metavar="INPUT",
         group="files",
     )
@@ -156,8 +197,9 @@ class Job:
         group="files",
     )
     method: str = _option(
-        "spline",
-        "how to reconstruct; `medsr models` lists what there is; default: spline",
+        "auto",
+        "how to reconstruct; `medsr models` lists what there is and the default for each kind of scan; "
+        "default: auto ",
         metavar="NAME",
         group="what is wanted",
     )
@@ -198,6 +240,47 @@ class Job:
         metavar="SIGMA",
         parse=parse_noise,
         group="how the scan was made",
+    )
+    coils: int | None = _option(
+        None,
+        "virtual coils to compress to; default: as many as hold all but 0.01 % of the signal",
+        metavar="N",
+        parse=parse_coils,
+        group="how raw data were made",
+    )
+    delay: tuple[float, ...] | None = _option(
+        None,
+        "how late the gradients come, in microseconds, for all axes or x,y; the trajectory is corrected by it",
+        metavar="US",
+        parse=parse_delay,
+        group="how raw data were made",
+    )
+    field_map: str | None = _option(
+        None,
+        "static field in Hz, an image in the scanner's coordinates: off-resonance during the readout is corrected",
+        metavar="FILE",
+        group="how raw data were made",
+    )
+    slices: tuple[int, int | None] | None = _option(
+        None,
+        "which slices, e.g. 3 or 0:10; default: all",
+        metavar="A:B",
+        parse=parse_slices,
+        group="how raw data were made",
+    )
+    frames: tuple[int, int | None] | None = _option(
+        None,
+        "which time frames, e.g. 10:100; default: all",
+        metavar="A:B",
+        parse=parse_frames,
+        group="how raw data were made",
+    )
+    readouts: int | None = _option(
+        None,
+        "readouts in a frame, to cut up or join the frames of the file; default: the file's",
+        metavar="N",
+        parse=parse_readouts,
+        group="how raw data were made",
     )
     negative: str = _option(
         "keep",

@@ -16,7 +16,7 @@ from medsr._version import VERSION
 from medsr.errors import InputError, OutputError, UsageError
 from medsr.io import WRITTEN_SUFFIXES, open_volume, stem, write_volume
 from medsr.io.atomic import Transaction, check_target
-from medsr.io.names import image_suffix, is_file, is_folder
+from medsr.io.names import image_suffix, is_file, is_folder, is_raw
 from medsr.io.scans import Scan, sha256
 from medsr.models.card import card
 from medsr.result import Result
@@ -54,6 +54,11 @@ class Outputs:
         return self.beside(f"_residual{self.map_suffix}")
 
     @property
+    def tsnr(self) -> Path:
+        """Temporal signal to noise of a series from raw data."""
+        return self.beside(f"_tsnr{self.map_suffix}")
+
+    @property
     def uncertainty(self) -> Path:
         """On the result's grid."""
         return self.beside(f"_uncertainty{self.map_suffix}")
@@ -78,7 +83,7 @@ class Outputs:
 
     def files(self, scan: Scan, *, uncertainty: bool, report: bool) -> list[Path]:
         """What a result of `scan` consists of, the image first."""
-        maps = [self.residual, *[self.uncertainty] * uncertainty]
+        maps = [self.residual, *[self.tsnr] * is_raw(scan.path), *[self.uncertainty] * uncertainty]
         tables = [self.beside(table.suffix) for table in scan.tables()]
         notes = self.notes(uncertainty=uncertainty)
         return [self.image, *maps, *tables, *notes, self.sidecar, *[self.report] * report]
@@ -86,6 +91,9 @@ class Outputs:
 
 RESULT = "_desc-sr"
 """In the names of results, which are not taken for scans when a folder is searched."""
+
+LEAST_FRAMES = 4
+"""Of a series whose temporal signal to noise means anything."""
 
 UTF8: Any = {"encoding": "utf-8", "errors": "backslashreplace"}
 """Names of files need not be text; what is none is escaped as JSON does."""
@@ -193,6 +201,8 @@ def save(
 
         write(result.volume, outputs.image)
         write(result.residual, outputs.residual)
+        if is_raw(scan.path) and (ratio := _tsnr(result.volume)) is not None:
+            write(ratio, outputs.tsnr)
         if result.uncertainty is not None:
             write(result.uncertainty, outputs.uncertainty)
         for table in scan.tables():
@@ -220,6 +230,15 @@ def as_json(provenance: dict[str, Any]) -> str:
 def unnamed(result: Result) -> Result:
     """The same result, of a scan without a name."""
     return replace(result, measured=replace(result.measured, source=None))
+
+
+def _tsnr(series: Volume) -> Volume | None:
+    """Temporal signal to noise; None where the series is too short, or its TR not known."""
+    if series.data.ndim != 4 or series.frames < LEAST_FRAMES or not series.facts.tr:
+        return None
+    from medsr.evaluation.fmri import tsnr_map
+
+    return tsnr_map(series)
 
 
 def _expected_bytes(volume: Volume, path: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,25 +15,34 @@ from medsr.acquisition.slices import SliceAcquisition, plan_acquisition
 from medsr.errors import UsageError
 from medsr.io import open_header
 from medsr.io.image import Header
-from medsr.job import NEGATIVE, Job, parse_device, parse_length, parse_noise, parse_psf, parse_spacing
+from medsr.io.names import is_raw
+from medsr.job import NEGATIVE, parse_device, parse_length, parse_noise, parse_psf, parse_spacing
+from medsr.measurement import KSpace
 from medsr.methods.base import Method, Progress, no_progress
 from medsr.methods.registry import load_method
-from medsr.models.card import Card, card
-from medsr.result import Flag, Result
+from medsr.models.card import AUTO, Card, chosen_card
+from medsr.models.promises import missed_promises
+from medsr.result import Flag, Result, timed
 from medsr.volume import Volume
 
 
 def reconstruct(
-    scan: Volume | Header | str | Path,
+    scan: Volume | Header | KSpace | str | Path,
     spacing: float | Sequence[float] | None = None,
     *,
     series: str | None = None,
-    method: str = Job.method,
+    method: str = AUTO,
     model: str | None = None,
     slice_thickness: float | None = None,
     psf: str | Mapping[str, str] | None = None,
     noise: float | None = None,
     negative: str = "keep",
+    coils: int | None = None,
+    delay: float | Sequence[float] | None = None,
+    field_map: Volume | str | Path | None = None,
+    slices: slice | None = None,
+    frames: slice | None = None,
+    readouts: int | None = None,
     device: str = "auto",
     max_mem: int | None = None,
     threads: int | None = None,
@@ -44,16 +52,20 @@ def reconstruct(
 
     Parameters
     ----------
-    scan : a volume, its header (`medsr.io.open_header`), or its path: an image, or a folder of DICOM files.
+    scan : a volume, its header (`medsr.io.open_header`), raw data (`medsr.measurement.KSpace`), or the path of
+        one: an image, a folder of DICOM files, an MRD file.
     spacing : target voxel size in mm, one or three numbers. Default: thick slices go to the in-plane
         spacing, a near-isotropic scan to half its spacing.
     series : which series of a DICOM folder: its number, its UID or its description; by default the only one.
-    method : a name from `medsr models`.
+    method : a name from `medsr models`; "auto" for the default of the scan's kind.
     model : the trained network of a method that takes one; None for the method's own choice.
     slice_thickness : full width at half maximum of the slice profile, mm.
     psf : kind of point spread, for all refined axes or by axis: ``"gaussian"``, ``{"z": "boxcar"}``.
     noise : standard deviation in the image's units; 0 for none; None to estimate it.
     negative : "keep" or "clip" values below zero, where the scan has none.
+    coils, delay, field_map, slices, frames, readouts : of raw data. Virtual coils to compress to; gradient delay
+        in s, one number or one an axis; static field in Hz (a volume or the path of one); which slices and
+        frames; readouts in a frame, where the file's frames are to be cut up or joined.
     device : "auto", "cpu", "cuda", "cuda:1", "mps".
     max_mem : bytes; work that needs more is refused before the scan is read. Default: what the machine has left.
     threads : of the CPU; the result is the same for any number. Default: torch's.
@@ -67,25 +79,49 @@ def reconstruct(
     ------
     InputError, GeometryError, UsageError, MemoryLimitError, WeightsError
     """
-    chosen = card(method)
+    raw = _raw_options(coils, delay, field_map, slices, frames, readouts)
+    where = parse_device(device)
+    if isinstance(scan, KSpace) or (isinstance(scan, str | Path) and is_raw(scan)):
+        told = {
+            "series": series,
+            "model": model,
+            "spacing": spacing,
+            "slice_thickness": slice_thickness,
+            "psf": psf,
+            "noise": noise,
+        }
+        _refuse(told, "raw data", "images")
+        if where not in ("auto", "cpu"):
+            raise UsageError(f"--device {where}: raw data are reconstructed on the CPU", hint="leave --device out")
+        from medsr.reconstruction_kspace import RawOptions, reconstruct_kspace
+
+        return reconstruct_kspace(
+            scan,
+            chosen_card(method, "kspace"),
+            RawOptions(**raw),
+            max_mem=max_mem,
+            threads=threads,
+            progress=progress,
+        )
+    _refuse(raw, "an image", "raw data")
+    chosen = chosen_card(method, "image")
     options: dict[str, Any] = {
         "spacing": None if spacing is None else parse_spacing(_words(spacing)),
         "slice_thickness": None if slice_thickness is None else parse_length(str(slice_thickness)),
         "psf": None if psf is None else parse_psf(_words(psf)),
     }
     sigma = None if noise is None else parse_noise(str(noise))
-    where = parse_device(device)
     if negative not in NEGATIVE:
         raise UsageError("--negative is not one", got=repr(negative), hint=f"choose {' or '.join(NEGATIVE)}")
     timings: dict[str, float] = {}
-    with _timed(timings, "read"):
+    with timed(timings, "read"):
         header = open_header(scan, series) if isinstance(scan, str | Path) else scan
         planned = foresee(header, chosen, max_mem=max_mem, **options)
         volume = header if isinstance(header, Volume) else header.load()
-    with _timed(timings, "plan"):
+    with timed(timings, "plan"):
         acquisition = plan_acquisition(volume, noise=sigma, **options)
-    run = load_method(method) if model is None else load_method(method, model)
-    with _timed(timings, "reconstruct"), _threads(threads):
+    run = load_method(chosen.name) if model is None else load_method(chosen.name, model)
+    with timed(timings, "reconstruct"), _threads(threads):
         arrays = _frames(volume, acquisition, run, negative, where, progress)
     image, residual, uncertainty, made_with = arrays
     figures = _figures(volume, image, residual, acquisition)
@@ -94,7 +130,7 @@ def reconstruct(
         measured=volume,
         residual=volume.with_data(residual),
         uncertainty=None if uncertainty is None else volume.with_data(uncertainty, acquisition.target),
-        method=method,
+        method=chosen.name,
         made_with=made_with,
         acquisition={
             "point_spread": acquisition.describe_psf(),
@@ -103,10 +139,35 @@ def reconstruct(
         },
         figures=figures,
         flags=tuple([Flag("warning", note) for note in volume.notes] + _domain(chosen, acquisition))
-        + _promises(chosen, figures),
+        + missed_promises(chosen, figures),
         timings=timings,
         memory=planned,
     )
+
+
+def _raw_options(
+    coils: int | None,
+    delay: float | Sequence[float] | None,
+    field_map: Volume | str | Path | None,
+    slices: slice | None,
+    frames: slice | None,
+    readouts: int | None,
+) -> dict[str, Any]:
+    return {
+        "coils": coils,
+        "delay": None if delay is None else tuple(float(d) for d in np.atleast_1d(delay)),
+        "field_map": str(field_map) if isinstance(field_map, Path) else field_map,
+        "slices": slices,
+        "frames": frames,
+        "readouts": readouts,
+    }
+
+
+def _refuse(told: Mapping[str, Any], here: str, there: str) -> None:
+    """Refuses options that the scan has no use for."""
+    names = ["--" + name.replace("_", "-") for name, value in told.items() if value is not None]
+    if names:
+        raise UsageError(f"{', '.join(names)}: this is {here}", rule=f"the option is for {there}")
 
 
 def foresee(scan: Volume | Header, chosen: Card, *, max_mem: int | None = None, **options: Any) -> int:
@@ -199,17 +260,6 @@ def _norm(values: NDArray[np.float32]) -> float:
     return float(np.sqrt(sum(np.sum(np.square(slab, dtype=np.float64)) for slab in values)))
 
 
-def _promises(chosen: Card, figures: dict[str, float]) -> tuple[Flag, ...]:
-    noisy = figures.get("residual_over_noise")
-    if noisy is None:
-        bound, value, what = chosen.promise.exact, figures["residual_over_data"], "‖A x - y‖ / ‖y‖"
-    else:
-        bound, value, what = chosen.promise.noisy, noisy, "‖A x - y‖ / (σ √N)"
-    if bound is None or value <= bound:
-        return ()
-    return (Flag("missed", f"{what} is {value:.3g}; the card of {chosen.name} promises at most {bound:g}"),)
-
-
 def _domain(chosen: Card, acquisition: SliceAcquisition) -> list[Flag]:
     flags = []
     ratios = [m / f for m, f in zip(acquisition.measured.spacing, acquisition.fine.spacing, strict=True)]
@@ -261,10 +311,3 @@ def _threads(number: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-@contextmanager
-def _timed(timings: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timings[stage] = round(time.perf_counter() - start, 3)

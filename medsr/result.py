@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -24,8 +27,9 @@ class Result:
     """A reconstruction and what is known of it.
 
     volume : the image, on the target grid.
-    measured : the scan it came from.
-    residual : ``y - A x``, on the scan's grid, in its units.
+    measured : the scan it came from; of raw data, what one frame of them shows by gridding alone.
+    residual : ``y - A x``, on the scan's grid, in its units; of raw data, its root mean square over frames,
+        gridded.
     uncertainty : half width of the interval named on the method's card, on the target grid; None where the
         method has no calibrated one.
     method : its name.
@@ -53,3 +57,11 @@ class Result:
     def kept_its_promises(self) -> bool:
         """Whether no promise on the method's card was missed."""
         return all(flag.level != "missed" for flag in self.flags)
+
+
+@contextmanager
+def timed(timings: dict[str, float], stage: str) -> Iterator[None]:
+    """Adds the seconds of what is done within to those of the `stage`."""
+    start = time.perf_counter()
+    yield
+    timings[stage] = round(timings.get(stage, 0.0) + time.perf_counter() - start, 3)

@@ -19,11 +19,11 @@ from medsr.errors import (
     one_line,
 )
 from medsr.io import list_images
-from medsr.io.names import is_folder
+from medsr.io.names import is_folder, is_raw, list_raw
 from medsr.io.scans import Scan
 from medsr.io.stream import check_file
 from medsr.job import Job
-from medsr.models.card import card
+from medsr.models.card import AUTO, Card, card, chosen_card
 from medsr.outputs import RESULT, Outputs, check_outputs, name_outputs, protect, save
 from medsr.outputs_dicom import SeriesOutputs, check_series, name_series, save_series
 from medsr.result import Result
@@ -43,11 +43,11 @@ class Listener(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one input; `error` where it failed, `missed` where a promise was."""
+    """What became of one input; `error` where it failed, `missed` the method whose promise was."""
 
     scan: Scan
     error: MedsrError | None = None
-    missed: bool = False
+    missed: str | None = None
 
 
 def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
@@ -77,16 +77,23 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
     if failed:
         raise SomeFailedError(f"{len(failed)} of {len(outcomes)} inputs failed", hint="see the lines above")
     missed = [o.scan.name for o in outcomes if o.missed]
+    methods = dict.fromkeys(o.missed for o in outcomes if o.missed)
     if missed:
         raise PromiseMissedError(
-            f"written, but a promise of the card of {job.method} was missed for {', '.join(missed)}",
-            hint="the report and the sidecar say which; check --psf, --slice-thickness and --noise",
+            f"written, but a promise of the card of {' and '.join(methods)} was missed for {', '.join(missed)}",
+            hint="the report and the sidecar say which; check what was assumed of the scan",
         )
+
+
+def method_for(job: Job, scan: Scan) -> Card:
+    """The card of the method that reconstructs `scan`; a UsageError where the one named is not for its kind."""
+    return chosen_card(job.method, "kspace" if is_raw(scan.path) else "image")
 
 
 def check(job: Job) -> None:
     """Raises a UsageError where the method or its model is not one."""
-    card(job.method)
+    if job.method != AUTO:
+        card(job.method)
     if job.model is not None:
         from medsr.methods.registry import check_model
 
@@ -115,7 +122,7 @@ def find_inputs(job: Job) -> list[Scan]:
 def images_in(folder: Path) -> list[Path]:
     """The images right in a folder, results left out."""
     try:
-        return [p for p in list_images(folder) if RESULT not in p.name]
+        return [p for p in [*list_images(folder), *list_raw(folder)] if RESULT not in p.name]
     except OSError:  # it will fail when it is opened
         return []
 
@@ -159,7 +166,7 @@ def one(
     except Exception as error:
         what = f"{scan.path}: unexpected {type(error).__name__}: {error}"
         return Outcome(scan, error=_of(error, MedsrError(what, hint="run it again with --debug and report it")))
-    return Outcome(scan, missed=not kept)
+    return Outcome(scan, missed=None if kept else method_for(job, scan).name)
 
 
 def _reconstruct(
@@ -181,7 +188,7 @@ def _reconstruct(
     scan = scan.opened()
     # the image comes last: where it is missing, the rest is what an interrupted run has left
     force = job.force or job.skip_existing
-    chosen = card(job.method)
+    chosen = method_for(job, scan)
     if isinstance(outputs, SeriesOutputs):
         check_series(outputs, scan, force=force)
     else:
@@ -189,7 +196,7 @@ def _reconstruct(
         check_outputs(outputs.files(scan, uncertainty=has_map, report=not job.no_report), force=force)
     listener.progress(number / total, "reading")
     result = reconstruct(
-        scan.header(),
+        scan.path if is_raw(scan.path) else scan.header(),
         job.spacing,
         method=job.method,
         model=job.model,
@@ -197,6 +204,12 @@ def _reconstruct(
         psf=job.psf,
         noise=job.noise,
         negative=job.negative,
+        coils=job.coils,
+        delay=job.delay,
+        field_map=job.field_map,
+        slices=None if job.slices is None else slice(*job.slices),
+        frames=None if job.frames is None else slice(*job.frames),
+        readouts=job.readouts,
         device=job.device,
         max_mem=job.max_mem,
         threads=job.threads,
@@ -228,7 +241,7 @@ def refuse_folder(folder: Path) -> None:
         raise InputError(f"{folder}: the folder cannot be read", got=error.strerror) from None
     raise InputError(
         f"{folder}: no image in this folder",
-        rule="NIfTI, NRRD or MetaImage files that are no results of medsr, or DICOM files",
+        rule="NIfTI, NRRD, MetaImage or .h5 files that are no results of medsr, or DICOM files",
         hint="sub-folders are not searched for images: name them, or use medsr batch",
     )
 

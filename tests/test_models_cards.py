@@ -6,8 +6,8 @@ import sys
 import pytest
 
 from medsr.errors import UsageError
-from medsr.methods.registry import load_method
-from medsr.models.card import card, cards
+from medsr.methods.registry import load_method, load_series_method
+from medsr.models.card import AUTO, card, cards, chosen_card
 
 
 @pytest.mark.parametrize("name", list(cards()))
@@ -17,7 +17,20 @@ def test_a_card_is_complete_and_its_method_exists(name):
     assert one.summary.endswith(".")
     assert one.licence == "Apache-2.0"
     assert one.citation
-    assert callable(load_method(name))
+    assert one.kind in ("image", "kspace")
+    assert callable(load_method(name) if one.kind == "image" else load_series_method(name))
+
+
+@pytest.mark.parametrize("kind", ["image", "kspace"])
+def test_each_kind_of_scan_has_one_default(kind):
+    assert [c.name for c in cards().values() if c.kind == kind and c.default] == [chosen_card(AUTO, kind).name]
+
+
+def test_a_method_for_the_other_kind_of_scan_is_refused():
+    with pytest.raises(UsageError, match="for raw data, not for images"):
+        chosen_card("gridding", "image")
+    with pytest.raises(UsageError, match=r"choose from .*kt"):
+        chosen_card("spline", "kspace")
 
 
 def test_an_unknown_method_is_named_with_those_there_are():

@@ -80,7 +80,8 @@ class Console:
             facts = {k: v for k, v in vars(result.measured.facts).items() if v is not None}
             known = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in facts.items())
             _tell(f"  header: {known or 'says nothing of the acquisition'}")
-            _tell(f"  negative values: {result.figures['negative_voxels']:g} voxels")
+            if "negative_voxels" in result.figures:
+                _tell(f"  negative values: {result.figures['negative_voxels']:g} voxels")
             _tell("  " + ", ".join(f"{k} {v:.2f} s" for k, v in result.timings.items()))
         for path in written[: 1 if self.brief else None]:
             _tell(f"  wrote {path}{_contents(path)}")

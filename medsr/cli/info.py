@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from medsr.cli.streams import write
+from medsr.io.names import is_raw
 
 if TYPE_CHECKING:
     from medsr.io.dicom.series import SeriesInfo
@@ -59,7 +60,9 @@ def command(arguments: argparse.Namespace) -> int:
         facts["series"] = listed if arguments.json else _lines(listed)
     elif is_folder(scan.path):
         raise InputError(f"{scan.path}: this is a folder of images", hint="name one, or a folder of DICOM files")
-    if not scan.is_dicom or scan.series is not None:
+    if is_raw(scan.path):
+        facts |= describe_raw(arguments.file)
+    elif not scan.is_dicom or scan.series is not None:
         facts |= describe(scan, header_only=arguments.header_only)
     if arguments.json:
         write(json.dumps(facts, indent=2) + "\n")
@@ -122,8 +125,7 @@ def describe(scan: Scan, *, header_only: bool = False) -> dict[str, Any]:
     from medsr.acquisition.noise import estimate_noise
     from medsr.acquisition.slices import plan_acquisition
     from medsr.errors import MedsrError
-    from medsr.job import Job
-    from medsr.models.card import card
+    from medsr.models.card import AUTO, chosen_card
     from medsr.reconstruction import blank, need
 
     header = scan.header()
@@ -141,7 +143,7 @@ def describe(scan: Scan, *, header_only: bool = False) -> dict[str, Any]:
     would: list[str] = []
     try:
         plan = plan_acquisition(blank(header), noise=0.0)
-        needed = need(plan, header.frames or 1, card(Job.method))
+        needed = need(plan, header.frames or 1, chosen_card(AUTO, "image"))
         facts["memory_needed"] = f"{needed / 2**30:.2f} GiB"
         would = [text for text in plan.assumptions if not text.startswith("noise")]
         would.append(f"give {plan.target.describe()}")
@@ -154,6 +156,49 @@ def describe(scan: Scan, *, header_only: bool = False) -> dict[str, Any]:
     except MedsrError as error:
         would = [f"refuse: {error}"]
     return {**facts, "notes": notes, "reconstruct_would": would}
+
+
+def describe_raw(file: str) -> dict[str, Any]:
+    """What is known of the raw data `file`."""
+    from medsr import memory
+    from medsr.acquisition.preparation import Prepared
+    from medsr.errors import MedsrError
+    from medsr.io.mrd import read_mrd
+    from medsr.models.card import AUTO, chosen_card
+    from medsr.reconstruction_kspace import need
+
+    scan = read_mrd(file)
+    grid = scan.grid
+    facts: dict[str, Any] = {
+        "file": file,
+        "format": "MRD raw data",
+        "shape": list(grid.shape),
+        "frames": scan.frames,
+        "spacing_mm": [round(s, 6) for s in grid.spacing],
+        "axes": axis_codes(grid.direction),
+        "centre_mm": [round(float(c), 3) for c in grid.centre],
+        "header": {
+            k: v
+            for k, v in (("slice_thickness", scan.slice_thickness), ("tr", scan.tr), ("te", scan.te))
+            if v is not None
+        },
+        "coils": scan.coils,
+        "encoding": "slices" if scan.dims == 2 else "a slab",
+        "readouts": f"{scan.readouts} of {scan.data.shape[-1] // scan.readouts} samples in a frame",
+        "readout_ms": round(float(scan.times.max() - scan.times.min()) * 1e3, 3),
+        "calibration": "no" if scan.calibration is None else f"{scan.calibration.readouts} readouts a slice",
+        "noise_scan": "no" if scan.noise is None else "yes",
+    }
+    try:
+        chosen = chosen_card(AUTO, "kspace")
+        prepared = Prepared(scan)
+        needed = need(scan, chosen)
+        facts["memory_needed"] = f"{needed / 2**30:.2f} GiB"
+        would = [*prepared.notes, f"give {scan.frames} frames of {grid.describe()} by {chosen.name}"]
+        memory.check(needed, None, f"a series of {scan.frames} frames")
+    except MedsrError as error:
+        would = [f"refuse: {error}"]
+    return {**facts, "notes": list(scan.notes), "reconstruct_would": would}
 
 
 def axis_codes(direction: Any) -> str:

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from medsr._version import VERSION
+from medsr.cli import evaluate_fmri
 from medsr.cli.streams import flush, silence
 from medsr.errors import MedsrError, UsageError
 
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     debug = "--debug" in argv
     try:
-        arguments = parser().parse_args(argv)
+        arguments = parser().parse_args(_joined(argv))
         arguments.argv, arguments.debug = argv, debug
         command: Callable[[argparse.Namespace], int] = arguments.command
         code = command(arguments)
@@ -109,6 +110,12 @@ def _run(argv: list[str]) -> int:
         return _fail(str(MedsrError(what, hint="run it again with --debug and report it")), 1, debug)
 
 
+def _joined(argv: list[str]) -> list[str]:
+    """Two words that are one command, as the parser knows it."""
+    words = evaluate_fmri.NAME.split()
+    return [evaluate_fmri.NAME, *argv[2:]] if argv[:2] == words else argv
+
+
 def _fail(text: str, code: int, debug: bool) -> int:
     if debug and code not in (130, 143):
         traceback.print_exc()
@@ -128,7 +135,7 @@ def parser() -> Parser:
     )
     top.add_argument("--version", action="version", version=f"medsr {VERSION}", help="print the version")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=Parser)
-    for module in (reconstruct, batch, models, info, report, evaluate, simulate, train):
+    for module in (reconstruct, batch, models, info, report, evaluate, evaluate_fmri, simulate, train):
         module.add(commands)
     return top
 

@@ -47,6 +47,95 @@ def add(commands: Any) -> None:
     )
     lowres.add_argument("--force", action="store_true", help="replace the output if it exists")
     lowres.set_defaults(command=command)
+    spiral = kinds.add_parser(
+        "spiral-fmri",
+        help="raw data of a spiral fMRI run",
+        description="What a scanner would have sampled of a head that thinks, breathes and moves: spirals, coils, "
+        "decay, off-resonance, noise. Beside OUT.h5 (MRD) come the truth, the activation, the static field, the "
+        "task's events and the protocol.",
+        epilog=SPIRAL_EXAMPLES,
+    )
+    spiral.add_argument("image", metavar="IMAGE", help="a head, T1-weighted")
+    spiral.add_argument("-o", "--output", metavar="OUT", required=True, help="the raw data to write (.h5)")
+    for name, _, metavar, words in _SPIRAL:
+        spiral.add_argument("--" + name, metavar=metavar, help=words)
+    spiral.add_argument("--order", choices=("golden", "cyclic"), help="of the interleaves; default: golden")
+    spiral.add_argument("--task", choices=("blocks", "events", "rest"), help="the paradigm; default: blocks")
+    spiral.add_argument(
+        "--trajectory",
+        metavar="MAT",
+        help="a measured spiral (matmri's field-camera file) in place of the designed",
+    )
+    spiral.add_argument("--force", action="store_true", help="replace the output if it exists")
+    spiral.set_defaults(command=spiral_command)
+
+
+# option, field of the protocol, metavar, help
+_SPIRAL = (
+    ("slices", "slices", "N", "number of slices; default: 1"),
+    ("slice-thickness", "slice_thickness", "MM", "in mm; default: 3"),
+    ("slice-offset", "slice_offset", "MM", "of the stack's middle from the head's; default: 0"),
+    ("frames", "frames", "N", "number of time frames; default: 240"),
+    ("tr", "tr", "S", "time from frame to frame in s; default: 1"),
+    ("te", "te", "S", "echo time in s; default: 0.03"),
+    ("matrix", "matrix", "N", "voxels along each side; default: 96"),
+    ("fov", "fov", "MM", "field of view in mm; default: 220"),
+    ("interleaves", "interleaves", "N", "that fill k-space; default: 20"),
+    ("readouts", "readouts", "N", "of them in a frame; default: 1"),
+    ("coils", "coils", "N", "receive coils; default: 16"),
+    ("snr", "snr", "RATIO", "signal to noise of a fully sampled frame; default: 100"),
+    ("off-resonance", "off_resonance", "HZ", "98th percentile of the static field in tissue; default: 20"),
+    ("bold", "bold", "PERCENT", "response of activated tissue; default: 3"),
+    ("block", "block", "S", "length of a block; default: 20"),
+    ("seed", "seed", "N", "of everything drawn; default: 0"),
+)
+_COUNTS = ("slices", "frames", "matrix", "interleaves", "readouts", "coils", "seed")
+
+SPIRAL_EXAMPLES = """\
+examples:
+  medsr simulate spiral-fmri head.nii.gz -o raw.h5
+  medsr simulate spiral-fmri head.nii.gz -o small.h5 --matrix 32 --interleaves 6 --coils 4 --frames 60 --tr 2
+  medsr reconstruct raw.h5
+  medsr evaluate fmri raw.h5
+"""
+
+
+def spiral_command(arguments: argparse.Namespace) -> int:
+    """Writes raw data, truth, activation, field, events and protocol."""
+    given: dict[str, Any] = {}
+    for name, field, _, _ in _SPIRAL:
+        text = getattr(arguments, name.replace("-", "_"))
+        if text is not None:
+            given[field] = parse_count("--" + name, text) if field in _COUNTS else _finite("--" + name, text)
+    given |= {k: getattr(arguments, k) for k in ("order", "task") if getattr(arguments, k) is not None}
+    from medsr.io import open_volume
+    from medsr.simulation.protocol import Protocol
+    from medsr.simulation.spiral_fmri import run_files, save_run, simulate_spiral_fmri
+
+    protocol = Protocol(**given)
+    spiral = None
+    if arguments.trajectory is not None:
+        from medsr.acquisition.measured import matmri_spiral
+
+        spiral = matmri_spiral(arguments.trajectory, protocol.matrix, protocol.fov / 1e3, protocol.interleaves)
+    output = Path(arguments.output)
+    from medsr.io.scans import Scan
+    from medsr.outputs import check_outputs, protect
+
+    targets = run_files(output)
+    protect(targets, [Scan(Path(arguments.image))])
+    check_outputs(targets, force=arguments.force)
+    run = simulate_spiral_fmri(open_volume(arguments.image), protocol, spiral=spiral)
+    for path in save_run(run, output, force=arguments.force):
+        say(f"wrote {path}")
+    return 0
+
+
+def _finite(flag: str, text: str) -> float:
+    value = parse_float(text)
+    if not abs(value) < float("inf"):
+        raise UsageError(f"{flag} is not a number", got=repr(text))
+    return value
 
 
 def command(arguments: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from medsr.errors import GeometryError, InputError, UsageError
 from medsr.evaluation.glm import CUTOFF, Glm, design_matrix, drifts, fit
+from medsr.evaluation.image import ssim_map
 from medsr.simulation.paradigm import Event, paradigm, task_frequency
 from medsr.volume import Volume
 
@@ -26,6 +27,9 @@ ACTIVE, NULL = 0.5, 0.02
 ALPHA = 0.001
 """One-sided level of the false-positive rate."""
 
+SSIM_FRAMES = 12
+"""Of a series, evenly spread, that structural similarity is taken of."""
+
 Array = NDArray[np.float64]
 
 
@@ -35,6 +39,7 @@ class FmriFigures:
 
     nrmse : ``‖x - r‖ / ‖r‖`` over tissue and time.
     scale, nrmse_scaled : the factor on x that makes it smallest, and the error then.
+    ssim : structural similarity (see `medsr.evaluation.image`), mean over tissue and a dozen frames.
     nrmse_temporal : the same of the deviations from the temporal means; 1 is an image without change.
     tsnr : median over tissue of mean over standard deviation, what the model explains taken out.
     tsnr_true : of the truth.
@@ -50,6 +55,7 @@ class FmriFigures:
     nrmse: float
     scale: float
     nrmse_scaled: float
+    ssim: float
     nrmse_temporal: float
     tsnr: float
     tsnr_true: float
@@ -133,6 +139,7 @@ def evaluate_fmri(
         nrmse=_relative(x - r, r),
         scale=scale,
         nrmse_scaled=_relative(scale * x - r, r),
+        ssim=_ssim(result, truth, tissue),
         nrmse_temporal=_relative((x - x.mean(axis=0)) - (r - r.mean(axis=0)), r - r.mean(axis=0)),
         tsnr=float(np.median(tsnr(found))),
         tsnr_true=float(np.median(tsnr(there))),
@@ -240,6 +247,13 @@ def transfer_function(x: Array, truth: Array, tr: float) -> tuple[Array, Array, 
     own = np.maximum((np.abs(found) ** 2).sum(axis=1), 1e-300)
     frequencies = np.asarray(np.fft.rfftfreq(len(x), tr)[1:], dtype=np.float64)
     return frequencies, cross / power, cross**2 / (power * own)
+
+
+def _ssim(result: Volume, truth: Volume, tissue: NDArray[np.bool_]) -> float:
+    peak = np.float32(np.percentile(truth.data[0], 99.5)) or np.float32(1)
+    frames = range(0, truth.frames, max(1, truth.frames // SSIM_FRAMES))
+    maps = (ssim_map(result.data[t] / peak, truth.data[t] / peak) for t in frames)
+    return float(np.mean([one[tissue].mean(dtype=np.float64) for one in maps]))
 
 
 def _relative(error: Array, truth: Array) -> float:

@@ -154,7 +154,7 @@ def evaluate(
     cut = image.data[here].shape != reference.grid.shape
     return Comparison(
         psnr=10 * math.log10(top**2 / power) if power > 0 else math.inf,
-        ssim=float(np.mean(_ssim_map(x / np.float32(top), r / np.float32(top))[inside], dtype=np.float64)),
+        ssim=float(np.mean(ssim_map(x / np.float32(top), r / np.float32(top))[inside], dtype=np.float64)),
         nrmse=_ratio(float(np.linalg.norm(difference)), float(np.linalg.norm(truth))),
         mae=float(np.mean(np.abs(difference))),
         bc=_bhattacharyya(x[inside], r[inside], float(reference.data.min()), float(reference.data.max())),
@@ -260,7 +260,7 @@ def _bounding_box(inside: NDArray[np.bool_], margin: int) -> Box:
     return box[0], box[1], box[2]
 
 
-def _ssim_map(x: Array, r: Array) -> Array:
+def ssim_map(x: Array, r: Array) -> Array:
     """Structural similarity at each voxel, of images in a range of 1; the edges are replicated.
 
     The same as MONAI's `compute_ssim_and_cs` (a test holds them together), whose 11³ window is dense: as three

@@ -46,7 +46,7 @@ def render(rows: Sequence[Row], format: Format = "text") -> str:
         cells.append([label, *(format_figure(comparison, figure) for figure in COLUMNS)])
     notes = [one_line(f"[{i}] {s}" if marks else s) for i, s in enumerate(statements, 1)]
     if format == "text":
-        return _text(cells) + "\n" + "".join(f"{note}\n" for note in notes)
+        return text_table(cells) + "\n" + "".join(f"{note}\n" for note in notes)
     if format == "markdown":
         return _markdown(cells) + "\n" + "\n\n".join(_escape(note) for note in notes) + "\n"
     raise UsageError("unknown format of a table", got=repr(format), hint="choose text, markdown or json")
@@ -57,7 +57,8 @@ def format_figure(comparison: Comparison, figure: str) -> str:
     return format(getattr(comparison, figure), COLUMNS[figure][1])
 
 
-def _text(cells: list[list[str]]) -> str:
+def text_table(cells: list[list[str]]) -> str:
+    """Rows of cells in aligned columns, the first to the left, the others to the right."""
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     lines = [
         "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])

@@ -11,6 +11,16 @@ IMAGE_SUFFIXES = (*NIFTI_SUFFIXES, *ITK_SUFFIXES)
 """Suffixes of the images that are read, the longer of two that end alike first."""
 
 
+RAW_SUFFIX = ".h5"
+"""Of raw data (MRD)."""
+
+
+def is_raw(path: str | Path) -> bool:
+    """Whether the name is that of raw data."""
+    name = Path(path).name
+    return not name.startswith(".") and name.lower().endswith(RAW_SUFFIX)
+
+
 def image_suffix(path: str | Path) -> str:
     """The image suffix of `path` in lower case (".nii.gz"), or "" where it has none."""
     name = Path(path).name.lower()
@@ -34,6 +44,11 @@ def list_images(folder: str | Path) -> list[Path]:
     """The images right in `folder`, sorted by name; of a pair (.hdr, .img) the header alone."""
     found = {p for p in Path(folder).iterdir() if is_image(p) and is_file(p)}
     return sorted(p for p in found if not (is_data_half(p) and any(h in found for h in header_halves(p))))
+
+
+def list_raw(folder: str | Path) -> list[Path]:
+    """The raw data right in `folder`, sorted by name."""
+    return sorted(p for p in Path(folder).iterdir() if is_raw(p) and is_file(p))
 
 
 def is_data_half(path: str | Path) -> bool:

@@ -9,7 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from medsr.io.magic import holds_dicom
-from medsr.io.names import companions, data_halves, header_halves, image_suffix, is_data_half, is_folder, stem
+from medsr.io.names import (
+    companions,
+    data_halves,
+    header_halves,
+    image_suffix,
+    is_data_half,
+    is_folder,
+    is_raw,
+    stem,
+)
 
 if TYPE_CHECKING:
     from medsr.io.dicom.series import SeriesInfo
@@ -49,6 +58,8 @@ class Scan:
         """What its results are called after: the name of the file or folder, and the series where needed."""
         if image_suffix(self.path):
             return stem(self.path)
+        if is_raw(self.path) and not is_folder(self.path):
+            return self.path.stem
         name = self.path.name or self.path.resolve().name or "scan"
         name = name if is_folder(self.path) else re.sub(r"\.(dcm|ima)$", "", name, flags=re.IGNORECASE)
         if self.series is None or self.alone:

@@ -10,6 +10,9 @@ from typing import Any
 
 from medsr.errors import UsageError
 
+AUTO = "auto"
+"""The name that stands for the default method of the scan's kind."""
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -57,6 +60,8 @@ class Card:
     licence: str
     citation: str
     order: int = 100
+    default: bool = False
+    """Whether it is what is done unless another method is named, for its kind."""
     learned: bool = False
     models: bool = False
     """Whether it takes one of the trained 2D networks (`medsr.models.slices`)."""
@@ -89,6 +94,27 @@ def card(name: str) -> Card:
     if name not in cards():
         raise UsageError("unknown method", got=repr(name), hint=f"choose from {', '.join(cards())}")
     return cards()[name]
+
+
+def chosen_card(name: str, kind: str) -> Card:
+    """The card of method `name` for scans of a `kind` ("image" or "kspace"); of "auto", the kind's default.
+
+    Raises
+    ------
+    UsageError
+        if there is no such method, or it is for the other kind.
+    """
+    fitting = {c.name: c for c in cards().values() if c.kind == kind}
+    if name == AUTO:
+        return next(c for c in fitting.values() if c.default)
+    found = card(name)
+    if found.kind != kind:
+        what = {"image": "images", "kspace": "raw data"}
+        raise UsageError(
+            f"{name} is a method for {what[found.kind]}, not for {what[kind]}",
+            hint=f"choose from {', '.join(fitting)}",
+        )
+    return found
 
 
 def _read(table: dict[str, Any]) -> Card:

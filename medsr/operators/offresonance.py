@@ -8,6 +8,7 @@ and so turns the way that a positive gradient does at a positive r.
 from __future__ import annotations
 
 import math
+from copy import copy
 from functools import cached_property
 
 import numpy as np
@@ -88,6 +89,12 @@ class TimeSegments:
 
     def __len__(self) -> int:
         return len(self.centres)
+
+    def repeated(self, count: int) -> TimeSegments:
+        """The same for `count` readouts one after the other."""
+        other = copy(self)
+        other.times, other.weights = self.times.repeat(count), self.weights.repeat(1, count)
+        return other
 
     @cached_property
     def phases(self) -> Tensor:

@@ -93,6 +93,15 @@ class Pictures:
         if data.residual is None:
             return ""
         shown = data.shown(data.residual)
+        if data.card is not None and data.card.kind == "kspace":
+            scale = pictures.uncertainty_scale(shown)
+            words = (
+                "What the result leaves of the raw data, y − Ax, gridded into an image: root mean square over the "
+                "frames, in the image's units. An even haze is noise; anatomy seen here is not explained."
+            )
+            return self._map(
+                "residual", "Residual", words, shown, data.scan_grid, scale, ["0", "", number(scale.limit)]
+            )
         scale = pictures.residual_scale(shown, data.noise)
         if scale.unit is None:
             span, unit = [f"−{number(scale.limit)}", "0", f"+{number(scale.limit)}"], "the scan's units"

@@ -40,8 +40,8 @@ _KNOWN = {
     ),
     "residual_over_noise": (
         "‖Ax − y‖ / (σ√N)",
-        "The same mismatch against the noise, of standard deviation σ in each of the N voxels. About 1 or "
-        "a little less: what is left is noise. Above that: something in the scan is not explained.",
+        "The same mismatch against the noise, of standard deviation σ in each of the N voxels or samples. About 1 "
+        "or a little less: what is left is noise. Above that: something in the scan is not explained.",
     ),
     "negative_voxels": (
         "voxels below zero",

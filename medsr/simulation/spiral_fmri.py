@@ -146,24 +146,42 @@ def save_run(run: SimulatedRun, path: str | Path, *, force: bool = False) -> lis
     UsageError
         if `path` does not end in .h5.
     """
+    raw, truth, activation, field, events, protocol = written = run_files(path)
+    with Transaction(force=force) as transaction:
+        write_mrd(run.kspace, transaction.path(raw), noise=run.noise_scan, interleaves=run.protocol.interleaves)
+        for target, image in ((truth, run.truth), (activation, run.activation), (field, run.field)):
+            write_volume(image, transaction.path(target))
+        for target, text in (
+            (events, events_tsv(run.events)),
+            (protocol, json.dumps(dataclasses.asdict(run.protocol), indent=2) + "\n"),
+        ):
+            transaction.path(target).write_text(text, encoding="utf-8")
+    return list(written)
+
+
+def run_files(path: str | Path) -> tuple[Path, Path, Path, Path, Path, Path]:
+    """Names of a run's files: raw data, truth, activation, field map, events, protocol.
+
+    Raises
+    ------
+    UsageError
+        if `path` does not end in .h5.
+    """
     path = Path(path)
     if path.suffix != ".h5":
         raise UsageError("raw data are written as .h5", got=path.name)
     stem = path.name[: -len(".h5")]
-    written = [path]
-    with Transaction(force=force) as transaction:
-        target = transaction.path(path)
-        write_mrd(run.kspace, target, noise=run.noise_scan, interleaves=run.protocol.interleaves)
-        for name, image in (("truth", run.truth), ("activation", run.activation), ("fieldmap", run.field)):
-            written.append(path.with_name(f"{stem}_{name}.nii.gz"))
-            write_volume(image, transaction.path(written[-1]))
-        for name, text in (
-            ("events.tsv", events_tsv(run.events)),
-            ("protocol.json", json.dumps(dataclasses.asdict(run.protocol), indent=2) + "\n"),
-        ):
-            written.append(path.with_name(f"{stem}_{name}"))
-            transaction.path(written[-1]).write_text(text, encoding="utf-8")
-    return written
+    truth, activation, field = (
+        path.with_name(f"{stem}_{name}.nii.gz") for name in ("truth", "activation", "fieldmap")
+    )
+    return (
+        path,
+        truth,
+        activation,
+        field,
+        path.with_name(f"{stem}_events.tsv"),
+        path.with_name(f"{stem}_protocol.json"),
+    )
 
 
 class _Run:

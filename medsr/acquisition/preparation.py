@@ -1,0 +1,255 @@
+"""From raw data to slices that a method can reconstruct: whitening, coils, delays, field, density."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from medsr.acquisition.compress import compression_matrix
+from medsr.acquisition.phase import frame_phases, phases_against, without_phase
+from medsr.acquisition.sensitivities import espirit
+from medsr.acquisition.spiral import SpiralAcquisition, composite, density_of, readouts_to_fill
+from medsr.acquisition.trajectory import delayed
+from medsr.errors import InputError, UsageError
+from medsr.measurement import KSpace
+from medsr.operators.offresonance import TimeSegments
+from medsr.operators.sense import Sense
+from medsr.volume import Grid, Volume
+
+TAIL = 1e-4
+"""Share of the composite image's energy that coil compression may leave out: below the noise of any scan."""
+
+PHASE_ROUNDS, PHASE_EPS = 2, 1e-3
+"""Of fitting the frames' phases to the mean image, and the accuracy of its samples."""
+
+
+@dataclass(frozen=True, eq=False)
+class Preparation:
+    """How raw data are prepared.
+
+    coils : number of virtual coils; None for as many as hold all but 1e-4 of the signal's energy.
+    delay : of the gradients in s, one number or one an axis.
+    field : static field in Hz, on any grid; None for none.
+    workers : threads.
+    """
+
+    coils: int | None = None
+    delay: float | tuple[float, ...] | None = None
+    field: Volume | None = None
+    workers: int = 1
+
+
+@dataclass(eq=False)
+class Prepared:
+    """A run whose slices are made ready one at a time.
+
+    scan : as read. notes : what was done and assumed, in words.
+    """
+
+    scan: KSpace
+    how: Preparation = field(default_factory=Preparation)
+    notes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        scan, how = self.scan, self.how
+        if how.coils is not None and not 1 <= how.coils <= scan.coils:
+            raise UsageError("no such number of virtual coils", got=how.coils, rule=f"1 to {scan.coils}")
+        # turns and density are those of the trajectory as designed: a delay bends its turns, but moves no readout
+        self._designed = scan
+        length = scan.data.shape[-1] // scan.readouts
+        in_plane = readouts_to_fill(scan.trajectory_of(0)[0, :length, :2])
+        if how.delay is not None:
+            self.scan = scan = with_delay(scan, how.delay)
+            self._say(f"trajectory delayed by {_microseconds(how.delay)}")
+        self.partitions = scan.grid.shape[2] if scan.dims == 3 else 1
+        self.copies = in_plane * self.partitions
+        speed = self.copies / scan.readouts
+        self._say(f"{scan.readouts} of {self.copies} readouts in a frame: acceleration {speed:.3g}")
+        if scan.noise is None:
+            self._say("no noise scan: the noise is taken as white and its level as unknown")
+        else:
+            self._say("coils pre-whitened by the noise scan")
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of a sample's noise after whitening; 0 where it is not known."""
+        return (
+            0.0 if self.scan.noise is None else math.sqrt(float(np.trace(self.scan.noise).real) / self.scan.coils)
+        )
+
+    def __len__(self) -> int:
+        return self.scan.slices
+
+    def slice(self, index: int) -> SpiralAcquisition:
+        """Slice `index` (the slab, index 0), ready."""
+        scan = self.scan.select(slices=slice(index, index + 1)).prewhitened()
+        trajectory, data = scan.trajectory_of(0), scan.data[0]
+        phase = frame_phases(data, trajectory)
+        if phase is not None:
+            data = without_phase(data, phase, scan.times)
+            self._say(f"phase of each frame taken out ({float(np.std(phase)):.2g} rad over time)")
+        designed = self._designed.select(slices=slice(index, index + 1))
+        images = self._coil_images(scan, designed, data)
+        data, images, back = self._compressed(data, images)
+        maps = _as_received(espirit(images), back)
+        data = self._still(scan, designed, data, maps, images)
+        return SpiralAcquisition(
+            kspace=torch.from_numpy(np.ascontiguousarray(data)),
+            trajectories=torch.from_numpy(trajectory.astype(np.float64)),
+            weights=torch.from_numpy(density_of(designed.trajectory_of(0), scan.readouts, self.copies))
+            * self.partitions,
+            maps=maps,
+            noise=self.noise,
+            copies=self.copies,
+            readouts=scan.readouts,
+            tr=scan.tr,
+            spacing=scan.grid.spacing[: scan.dims],
+            segments=self._segments(scan),
+            workers=self.how.workers,
+        )
+
+    def _coil_images(self, scan: KSpace, designed: KSpace, data: NDArray[np.complex64]) -> Tensor:
+        """Fully sampled coil images: of the calibration where it fills k-space, else of the mean over time."""
+        total = scan.frames * scan.readouts
+        calibration = scan.calibration
+        if calibration is not None and designed.calibration is not None and calibration.readouts >= self.copies:
+            self._say("coil sensitivities: ESPIRiT of the calibration scan")
+            scan, designed = calibration, designed.calibration
+            data, total = scan.data[0], scan.readouts
+        else:
+            self._say("coil sensitivities: ESPIRiT of the mean over time")
+            if total < self.copies:
+                self._say("warning: the run is too short to fill k-space, and coil sensitivities will be poor")
+        weights = density_of(designed.trajectory_of(0), scan.readouts, total) * self.partitions
+        return composite(data, scan.trajectory_of(0), weights, scan.image_shape)
+
+    def _still(
+        self,
+        scan: KSpace,
+        designed: KSpace,
+        data: NDArray[np.complex64],
+        maps: Tensor,
+        images: Tensor,
+    ) -> NDArray[np.complex64]:
+        """The data with what is left of each frame's phase, and its growth over the readout, taken out.
+
+        Fitted to the image that the coil maps came from, then to the gridded mean of all frames.
+        """
+        total = scan.frames * scan.readouts
+        if total < self.copies:
+            return data
+        trajectory = scan.trajectory_of(0)
+        weights = density_of(designed.trajectory_of(0), scan.readouts, total) * self.partitions
+        power = maps.abs().square().sum(0).clamp(min=1e-6)
+        tau = scan.times - scan.times.min()
+        before = data
+        for turn_number in range(PHASE_ROUNDS):
+            if turn_number > 0:
+                images = composite(data, trajectory, weights, scan.image_shape)
+            mean = (maps.conj() * images).sum(0) / power
+            seen = np.empty_like(data)
+            for t in range(scan.frames):
+                points = torch.as_tensor(trajectory[t], dtype=torch.float64)
+                seen[t] = Sense(points, maps, eps=PHASE_EPS).forward(mean).numpy()
+            fitted = phases_against(before, seen, scan.times)
+            fitted[:, 0] -= np.median(fitted[:, 0])
+            turn = np.exp(-1j * (fitted[:, :1] + fitted[:, 1:] * tau)).astype(np.complex64)
+            data = before * turn[:, None]
+        rest = float(np.std(fitted[:, 0]))
+        self._say(f"rest of each frame's phase fitted and taken out ({rest:.2g} rad over time)")
+        return data
+
+    def _compressed(
+        self, data: NDArray[np.complex64], images: Tensor
+    ) -> tuple[NDArray[np.complex64], Tensor, Tensor]:
+        """Data and images in virtual coils, and the matrix (coils, virtual) back to the channels as received."""
+        received = torch.eye(len(images), dtype=torch.complex64)
+        if self.scan.noise is not None:
+            lower = np.linalg.cholesky(self.scan.noise / self.noise**2)
+            received = torch.from_numpy(lower.astype(np.complex64))
+        how = {"coils": self.how.coils} if self.how.coils is not None else {"tail": TAIL}
+        matrix = compression_matrix(images, axis=0, **how).to(torch.complex64)
+        if len(matrix) == len(images):
+            return data, images, received
+        self._say(f"{len(images)} coils compressed to {len(matrix)}")
+        images = torch.tensordot(matrix, images, dims=1)
+        return np.einsum("vc,tcm->tvm", matrix.numpy(), data, optimize=True), images, received @ matrix.mH
+
+    def _segments(self, scan: KSpace) -> TimeSegments | None:
+        if self.how.field is None:
+            return None
+        image = resampled(self.how.field, scan.grid)
+        image = image if scan.dims == 3 else image[..., 0]
+        times = scan.times - (scan.te if scan.te is not None else scan.times[0])
+        segments = TimeSegments(
+            torch.from_numpy(times), torch.from_numpy(image.astype(np.float64)), tolerance=1e-3
+        )
+        self._say(f"off-resonance of the field map in {len(segments)} time segments")
+        return segments
+
+    def _say(self, text: str) -> None:
+        stem = text.split("(", 1)[0]
+        if not any(note.startswith(stem) for note in self.notes):
+            self.notes.append(text)
+
+
+def with_delay(scan: KSpace, delay: float | Sequence[float]) -> KSpace:
+    """The scan with the trajectory that was played out by gradients that came late by `delay` s (an axis)."""
+    lead, length = scan.trajectory.shape[:-2], scan.data.shape[-1] // scan.readouts
+    apart = scan.trajectory.reshape(*lead, scan.readouts, length, scan.dims).astype(np.float64)
+    lag = np.broadcast_to(np.asarray(delay, dtype=np.float64), (2,)) if np.ndim(delay) == 0 else np.asarray(delay)
+    if len(lag) < scan.dims:  # partitions are encoded before the readout
+        lag = np.concatenate([lag, np.zeros(scan.dims - len(lag))])
+    late = delayed(apart, scan.times[:length], lag.tolist()[: scan.dims])
+    calibration = scan.calibration
+    return replace(
+        scan,
+        trajectory=late.reshape(scan.trajectory.shape).astype(np.float32),
+        calibration=None if calibration is None else with_delay(calibration, delay),
+    )
+
+
+def resampled(volume: Volume, grid: Grid) -> NDArray[np.float32]:
+    """`volume` (x, y, z) at the voxel centres of `grid`, trilinear; beyond its edge the nearest value.
+
+    Raises
+    ------
+    InputError
+        if it is a series, or does not reach the grid's middle.
+    """
+    from scipy.ndimage import map_coordinates
+
+    if volume.data.ndim != 3:
+        raise InputError(f"{volume.source or 'the field map'}: a field map is one volume", got=volume.data.shape)
+    index = np.stack(np.meshgrid(*(np.arange(n, dtype=np.float64) for n in grid.shape), indexing="ij"), axis=-1)
+    at = (grid.to_world(index) - volume.grid.affine[:3, 3]) @ np.linalg.inv(volume.grid.affine[:3, :3]).T
+    middle = at.reshape(-1, 3).mean(axis=0)
+    if (middle < -0.5).any() or (middle > np.array(volume.grid.shape) - 0.5).any():
+        raise InputError(
+            f"{volume.source or 'the field map'}: the field map lies elsewhere than the scan",
+            got=f"centres at {np.round(volume.grid.centre)} and {np.round(grid.centre)} mm",
+            hint="give a map in the scanner's coordinates, in Hz",
+        )
+    return map_coordinates(volume.data, np.moveaxis(at, -1, 0), order=1, mode="nearest").astype(np.float32)
+
+
+def _as_received(maps: Tensor, back: Tensor) -> Tensor:
+    """Maps scaled so that their root sum of squares is 1 in the channels as they were received.
+
+    Whitening mixes the channels: a sum of squares of the mixtures would shade the image by the noise's
+    correlations, which have nothing to do with the head.
+
+    maps : (virtual, *shape). back : (coils, virtual) from virtual coils to the channels.
+    """
+    size = torch.tensordot(back, maps, dims=1).abs().square().sum(0).sqrt()
+    return torch.where(size > 0, maps / torch.where(size > 0, size, torch.ones_like(size)), torch.zeros_like(maps))
+
+
+def _microseconds(delay: float | Sequence[float]) -> str:
+    return ", ".join(f"{1e6 * d:.3g}" for d in np.atleast_1d(delay)) + " µs"

@@ -1,0 +1,76 @@
+"""The k-space methods on runs that no setting was chosen by: ``python -m pipelines.benchmarks.fmri``.
+
+96 x 96, 16 coils, one of 20 interleaves a frame (20-fold acceleration), unseen heads, activation, noise and
+physiology (`fmri_runs.TEST`): a block design, events, a null run, 60 Hz of off-resonance that nobody corrects, and
+a measured trajectory (one of its four interleaves a frame). Every method at the settings in its code; with
+`--sweep` also at others, for image error and response can be traded: points of NRMSE against amplitude bias.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medsr.evaluation.pictures import comparison
+from medsr.evaluation.runs import KnownRun, compare, render_rows, score
+from medsr.methods.base import no_progress
+from medsr.models.card import cards
+from pipelines.benchmarks.fmri_runs import TEST, keep, known, simulate
+from pipelines.benchmarks.fmri_tune import METHODS, prepared, settings_of
+
+
+def sweep(run: KnownRun, methods: list[str]) -> list[dict[str, Any]]:
+    """Each setting of each method: its figures."""
+    acquisition = prepared(run)
+    rows = []
+    for name in (m for m in methods if m in METHODS):
+        method, base, _ = METHODS[name]
+        for change in settings_of(name, ()):
+            x = method(acquisition, no_progress, replace(base, **change)).data
+            figures = score(run.truth.with_data(x.abs().numpy()[..., None]), run)
+            words = ", ".join(f"{k} {v:g}" for k, v in change.items()) or "as in the code"
+            rows.append({"method": f"{name}: {words}"} | figures.as_dict())
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=os.environ.get("MEDSR_DATA"))
+    parser.add_argument("--methods", nargs="+", default=[c.name for c in cards().values() if c.kind == "kspace"])
+    parser.add_argument("--runs", nargs="+", choices=[r.name for r in TEST], default=[r.name for r in TEST])
+    parser.add_argument("--frames", type=int, default=240)
+    parser.add_argument("--sweep", action="store_true", help="other settings too (long)")
+    parser.add_argument(
+        "--out", type=Path, help="folder for a picture a run, the raw data and all figures as JSON"
+    )
+    args = parser.parse_args()
+    found: dict[str, list[dict[str, Any]]] = {}
+    for run in TEST:
+        if run.name not in args.runs:
+            continue
+        simulated = simulate(run, args.data, args.frames)
+        case = known(simulated)
+        scored = compare(case, args.methods, threads=torch.get_num_threads())
+        rows = [s.row() for s in scored]
+        print(f"\n{run.name} ({args.frames} frames)\n{render_rows(rows)}", end="", flush=True)
+        if args.sweep:
+            more = sweep(case, args.methods)
+            print(render_rows(more), end="", flush=True)
+            rows += more
+        found[run.name] = rows
+        if args.out is not None:
+            keep(simulated, args.out, run.name)
+            (args.out / f"{run.name.replace(', ', '_').replace(' ', '-')}.png").write_bytes(
+                comparison(case, scored)
+            )
+            (args.out / "figures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
