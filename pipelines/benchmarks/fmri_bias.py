@@ -52,7 +52,7 @@ def learned() -> Iterator[tuple[str, str, Solve]]:
         return lambda a: dc.in_stretches(a, network, layers, no_progress)
 
     yield "spiral-fmri-dc", "as in the code", under(network, layers)
-    for second in (4, 14):
+    for second in (6, 24):
         yield "spiral-fmri-dc", f"{second} steps", under(network, replace(layers, second=second))
     for factor in (0.3, 3.0):
         yield "spiral-fmri-dc", f"variance x{factor:g}", under(scaled(network, factor), layers)
