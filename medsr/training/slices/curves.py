@@ -11,10 +11,10 @@ WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 640, 300, 60, 40, 40
 COLOURS = ("#1f6feb", "#d1570a", "#2a8f3c", "#8a4fc7", "#b3261e", "#5f6b7a", "#b08900", "#00808a")
 
 
-def draw_curves(log: Sequence[dict[str, Any]], path: Path, title: str) -> None:
-    """Writes an SVG: the gain over `spline` in dB, and below it the terms of the loss over their first value."""
+def draw_curves(log: Sequence[dict[str, Any]], path: Path, title: str, base: str = "spline") -> None:
+    """Writes an SVG: the gain over `base` in dB, and below it the terms of the loss over their first value."""
     steps = [entry["step"] for entry in log]
-    gains = {"gain over spline (dB)": [entry["gain_db"] for entry in log]}
+    gains = {f"gain over {base} (dB)": [entry["gain_db"] for entry in log]}
     names = list(log[0]["terms"]) if log else []
     terms = {n: [entry["terms"].get(n, 0.0) / (log[0]["terms"][n] or 1.0) for entry in log] for n in names}
     body = _panel(steps, gains, title, 0)
