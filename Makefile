@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 SAMPLE := tests/data/colin27_1x1x4mm.nii.gz
 
-.PHONY: demo test test-all lint clean
+.PHONY: demo test test-all test-slicer lint clean
 
 demo: .venv/core
 	$(BIN)/medsr reconstruct $(SAMPLE) -o demo --force
@@ -17,6 +17,12 @@ test: .venv/dev
 
 test-all: .venv/dev
 	$(BIN)/python -m pytest -m "not gpu and not peers and not data"
+
+# what needs packages of 3D Slicer, each in an environment of its own
+test-slicer: .venv/dev
+	$(BIN)/python pipelines/slicer/environments.py core form
+	.venv/slicer/core/bin/python -m pytest -m peers tests/slicer
+	.venv/slicer/form/bin/python -m pytest -m peers tests/slicer
 
 lint: .venv/dev
 	$(BIN)/ruff check .

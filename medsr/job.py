@@ -213,6 +213,11 @@ class Job:
         choices=FORMATS,
         group="what is written",
     )
+    capture: bool = _option(
+        False,
+        "with --format dicom: add a picture of the report, as a Secondary Capture in the same study",
+        group="what is written",
+    )
     deidentify: bool = _option(
         False,
         "leave out what identifies the patient: DICOM attributes beside an allow-list, dates, UIDs (hashed), and "
@@ -255,6 +260,8 @@ class Job:
     def __post_init__(self) -> None:
         if self.force and self.skip_existing:
             raise UsageError("--force and --skip-existing contradict each other", hint="choose one")
+        if self.capture and self.format != "dicom":
+            raise UsageError("--capture is for DICOM", hint="add --format dicom")
         if self.output == "" or "" in self.inputs:
             raise UsageError("the name of an input or of the output is empty", hint="name a file or a folder")
         if any("\0" in name for name in (*self.inputs, self.output or "")):

@@ -97,6 +97,12 @@ def check_series(outputs: SeriesOutputs, scan: Scan, *, force: bool) -> None:
         raise _Enough
 
 
+RESEARCH = (
+    "For research use only; not for diagnosis. A reconstructed image can show detail that is not in the patient "
+    "and miss detail that is: read it beside the scan."
+)
+
+
 class _Enough(Exception):  # noqa: N818 - takes back what was tried
     pass
 
@@ -130,7 +136,7 @@ def save_series(
     provenance = describe(result, scan, options, command)
     derivation = Derivation(
         description=_words(result),
-        parameters={"method": result.method, **shaping},
+        parameters={"method": result.method, **result.made_with, **shaping},
         learned=chosen.learned,
     )
     with atomic_folder(outputs.image, overwrite=force) as part:
@@ -143,6 +149,12 @@ def save_series(
             deidentify=deidentify,
         )
         provenance["medsr"]["series_uid"] = written.series_uid
+        if options.get("capture"):
+            from medsr.io.dicom.capture import write_capture
+            from medsr.report.capture import captured
+
+            picture = captured(result, [derivation.description, RESEARCH])
+            write_capture(part / "CAP000001.dcm", picture, "Report", source=scan.series, deidentify=deidentify)
         if report:
             from medsr.report.html import render
 

@@ -35,10 +35,10 @@ class Listener(Protocol):
     """Who is told what happens: a terminal, a log of JSON lines, Slicer."""
 
     def progress(self, fraction: float, stage: str) -> None: ...
-    def started(self, source: Path, number: int, total: int) -> None: ...
-    def done(self, source: Path, result: Result, written: list[Path]) -> None: ...
-    def skipped(self, source: Path, image: Path) -> None: ...
-    def failed(self, source: Path, error: MedsrError) -> None: ...
+    def started(self, scan: Scan, number: int, total: int) -> None: ...
+    def done(self, scan: Scan, result: Result, written: list[Path]) -> None: ...
+    def skipped(self, scan: Scan, image: Path, why: str = "exists") -> None: ...
+    def failed(self, scan: Scan, error: MedsrError) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def run(job: Job, listener: Listener, command: Sequence[str] = ()) -> None:
     for number, (scan, target) in enumerate(zip(scans, outputs, strict=True)):
         outcome = one(job, scan, target, listener, (number, len(scans)), command)
         if outcome.error:
-            listener.failed(scan.path, outcome.error)
+            listener.failed(scan, outcome.error)
         outcomes.append(outcome)
     failed = [o.error for o in outcomes if o.error]
     if failed and len(outcomes) == 1:
@@ -145,9 +145,9 @@ def one(
     """
     number, total = place
     if job.skip_existing and outputs.exists():
-        listener.skipped(scan.path, outputs.image)
+        listener.skipped(scan, outputs.image)
         return Outcome(scan)
-    listener.started(scan.path, number, total)
+    listener.started(scan, number, total)
     try:
         kept = _reconstruct(job, scan, outputs, listener, place, command)
     except Cancelled:
@@ -210,7 +210,7 @@ def _reconstruct(
         written = save_series(result, outputs, scan, shaping=job.shaping(), **how)
     else:
         written = save(result, outputs, scan, **how)
-    listener.done(scan.path, result, written)
+    listener.done(scan, result, written)
     return result.kept_its_promises
 
 

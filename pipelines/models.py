@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from medsr.models.slices import Model, Weights, models, weights_folder
-from medsr.models.weights import read_weights, sha256_of
+from medsr.models.tensors import sha256_of
+from medsr.models.weights import read_weights
 from medsr.networks import NETWORKS
 from medsr.networks.count import parameters
 from medsr.training.slices.recipe import read_recipe

@@ -1,13 +1,32 @@
-"""Fills the parts of README.md that are made from the cards: ``python -m pipelines.readme``."""
+"""Fills the parts of README.md that are made from data files: ``python -m pipelines.readme``.
+
+The table of methods comes from the cards; that of the 2D models from the rows that
+``python -m pipelines.benchmarks.models --json pipelines/benchmarks/models.json`` left.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 from medsr.models.card import cards
 
 README = Path(__file__).parents[1] / "README.md"
+ROWS = Path(__file__).parent / "benchmarks" / "models.json"
+COLUMNS = {
+    "psnr": ("PSNR", ".2f"),
+    "raw": ("before the projection", ".2f"),
+    "noisy": ("PSNR, 2 % noise", ".2f"),
+    "ssim": ("SSIM", ".4f"),
+    "hfen": ("HFEN", ".3f"),
+    "gmsd": ("GMSD", ".4f"),
+    "sharp": ("sharpness", ".3f"),
+    "dice": ("Dice", ".3f"),
+    "s": ("s", ".1f"),
+    "GiB": ("GiB", ".2f"),
+}
 
 
 def methods_table() -> str:
@@ -28,10 +47,33 @@ def methods_table() -> str:
     return "\n".join(rows)
 
 
+def models_table() -> str:
+    """The benchmark of the 2D models, a table for each mode and head; columns without figures are left out."""
+    rows: list[dict[str, Any]] = json.loads(ROWS.read_text(encoding="utf-8"))
+    parts = []
+    for head, mode in dict.fromkeys((r["head"], r["mode"]) for r in rows):
+        here = [r for r in rows if (r["head"], r["mode"]) == (head, mode)]
+        shown = {k: v for k, v in COLUMNS.items() if any(r.get(k) is not None for r in here)}
+        names = ["model", "parameters (M)", "kMAC a voxel", *(name for name, _ in shown.values())]
+        lines = [f"{head}, {mode}:", "", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
+        for row in here:
+            cells = [f"`{row['name']}`", _cell(row.get("M par."), ".3f"), _cell(row.get("kMAC/vox"), ".0f")]
+            cells += [_cell(row.get(key), form) for key, (_, form) in shown.items()]
+            lines.append("| " + " | ".join(cells) + " |")
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "" if value is None else format(value, form)
+
+
 def filled(text: str) -> str:
-    """`text` with the part between the marks ``<!-- methods -->`` and ``<!-- /methods -->`` made anew."""
-    pattern = r"(<!-- methods -->\n).*?(\n<!-- /methods -->)"
-    return re.sub(pattern, lambda m: m[1] + methods_table() + m[2], text, flags=re.DOTALL)
+    """`text` with the parts between marks such as ``<!-- methods -->`` and ``<!-- /methods -->`` made anew."""
+    for name, table in (("methods", methods_table()), ("models", models_table())):
+        pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
+        text = re.sub(pattern, lambda m, table=table: m[1] + table + m[2], text, flags=re.DOTALL)  # type: ignore[misc]
+    return text
 
 
 if __name__ == "__main__":

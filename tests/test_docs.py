@@ -40,7 +40,7 @@ def test_the_default_that_the_help_names_is_the_default(capsys: pytest.CaptureFi
 
 
 @pytest.mark.parametrize(
-    "command", ["reconstruct", "models", "info", "report", "evaluate", "simulate lowres", "train"]
+    "command", ["reconstruct", "batch", "models", "info", "report", "evaluate", "simulate lowres", "train"]
 )
 def test_every_command_shows_examples(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = help_of(*command.split(), capsys=capsys)
@@ -59,7 +59,7 @@ def commands(text: str) -> list[str]:
 def test_every_command_that_is_shown_can_be_parsed(capsys: pytest.CaptureFixture[str]) -> None:
     shown = commands("\n".join(re.findall(r"```\n(.*?)```", README, re.DOTALL)))
     assert len(shown) >= 6
-    for command in ("reconstruct", "models", "info", "report", "evaluate", "simulate lowres", "train"):
+    for command in ("reconstruct", "batch", "models", "info", "report", "evaluate", "simulate lowres", "train"):
         shown += commands(help_of(*command.split(), capsys=capsys).split("examples:")[1])
     assert len(shown) >= 18
     for line in shown:

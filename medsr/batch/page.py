@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import os
 from collections.abc import Sequence
 from importlib import resources
 from string import Template
@@ -30,6 +31,7 @@ def page(rows: Sequence[Row], *, running: bool) -> str:
     folder = resources.files("medsr")
     css = (folder / "report" / "report.css").read_text(encoding="utf-8")
     css += (folder / "batch" / "page.css").read_text(encoding="utf-8")
+    above = _above([row.input for row in rows])
     ordered = sorted(rows, key=lambda row: ORDER.index(row.status))
     counts = [(status, sum(row.status == status for row in rows)) for status in ORDER]
     state = "The batch is still running, or was interrupted: run it again to go on." if running else ""
@@ -44,23 +46,35 @@ def page(rows: Sequence[Row], *, running: bool) -> str:
             if count
         ),
         total=len(rows),
+        above=f"Under <b>{text(above)}</b>. " if above else "",
         version=text(VERSION),
-        rows="\n".join(_row(row) for row in ordered[:MOST]),
+        rows="\n".join(_row(row, len(above)) for row in ordered[:MOST]),
     )
 
 
-def _row(row: Row) -> str:
+def _above(inputs: Sequence[str]) -> str:
+    """The folder that all lie in, with its slash; "" where there is none."""
+    try:
+        above = os.path.commonpath([os.path.dirname(path) for path in inputs])  # noqa: PTH120 - text, as it was given
+    except ValueError:
+        return ""
+    return f"{above}{os.sep}" if above.strip(os.sep) else ""
+
+
+def _row(row: Row, hidden: int) -> str:
     words, kind = WORDS[row.status]
-    series = f'<br><span class="soft">series {text(row.series)}</span>' if row.series else ""
+    series = f' <span class="soft">series {text(row.series)}</span>' if row.series else ""
     change = f'{text(row.before)}<br><span class="soft">→</span> {text(row.after)}' if row.after else ""
-    said = [f"<p>{text(part)}</p>" for part in (row.message, *row.warnings.split(" | ")) if part]
+    message = row.message.removeprefix(f"{row.input}: ")
+    said = [f"<p>{text(part)}</p>" for part in (message, *row.warnings.split(" | ")) if part]
     links = [
         f'<a href="{quote(path)}">{name}</a>' for name, path in (("result", row.output), ("report", row.report))
         if path and row.exit_code in (0, 7)
     ]  # fmt: skip
     cells = (
-        f'<td class="{kind}">{words}</td><th scope="row">{text(row.input)}{series}</th><td>{change}</td>'
+        f'<td class="{kind}">{words}</td><td><b>{text(row.input[hidden:])}</b>{series}{"".join(said)}</td>'
+        f"<td>{change}</td>"
         f'<td class="number">{text(row.residual)}</td><td class="number">{text(row.seconds)}</td>'
-        f"<td>{''.join(said)}</td><td>{'<br>'.join(links)}</td>"
+        f"<td>{'<br>'.join(links)}</td>"
     )
     return f"<tr>{cells}</tr>"

@@ -12,12 +12,12 @@ from medsr.batch.finished import finished, read_sidecar
 from medsr.batch.items import Item, find_items
 from medsr.batch.outcomes import Outcomes, Row, row_of
 from medsr.errors import InputError, MedsrError, OutputError, PromiseMissedError, SomeFailedError
+from medsr.io.names import is_folder
 from medsr.io.scans import Scan
 from medsr.job import Job
-from medsr.models.card import card
 from medsr.outputs import Outputs, protect
 from medsr.outputs_dicom import SeriesOutputs
-from medsr.run import Listener, name_result, one
+from medsr.run import Listener, check, name_result, one
 
 
 def run_batch(
@@ -37,9 +37,11 @@ def run_batch(
     """
     assert job.output is not None
     folder = Path(job.output)
+    if is_folder(folder) and is_folder(source) and folder.samefile(source):
+        raise OutputError(f"{folder}: this is the source", hint="name a folder of its own with -o")
     items = find_items(source, folder)
     for item in items:
-        card(item.options.get("method", job.method))
+        check(replace(job, **item.options))
     if shard:
         items = items[shard[0] - 1 :: shard[1]]
     if is_data_set(source) and job.format == "nifti":
@@ -125,16 +127,16 @@ def _one(
         protect(outputs.files(scan, uncertainty=True, report=True), [scan])
         said = finished(job, scan, outputs)
     except MedsrError as error:
-        listener.failed(scan.path, error)
+        listener.failed(scan, error)
         return Row(**base, status="failed", exit_code=error.exit_code, message=str(error))
     if said is not None:
-        listener.skipped(scan.path, outputs.image)
+        listener.skipped(scan, outputs.image, "is finished")
         missed = said["medsr"].get("promises") == "missed"
         return _row(job, outputs, said, base, "missed" if missed else "unchanged")
     # what is there is ours and outdated, damaged or unfinished: it may be replaced
     outcome = one(replace(job, force=True, skip_existing=False), scan, outputs, listener, place, command)
     if outcome.error is not None:
-        listener.failed(scan.path, outcome.error)
+        listener.failed(scan, outcome.error)
         return Row(**base, status="failed", exit_code=outcome.error.exit_code, message=str(outcome.error))
     return _row(job, outputs, read_sidecar(outputs.sidecar), base, "missed" if outcome.missed else "done")
 

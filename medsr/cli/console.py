@@ -10,6 +10,7 @@ from typing import Any
 
 from medsr.cli.streams import complain, tell
 from medsr.errors import MedsrError, one_line
+from medsr.io.scans import Scan
 from medsr.models.card import card
 from medsr.result import Result
 
@@ -20,18 +21,20 @@ class Console:
     Parameters
     ----------
     quiet : say nothing but errors. verbose : say also what came with the header and how long it took.
-    debug : show where errors come from.
+    debug : show where errors come from. brief : a line a result, and its warnings.
     """
 
-    def __init__(self, quiet: bool = False, verbose: bool = False, debug: bool = False) -> None:
-        self.quiet, self.verbose, self.debug = quiet, verbose, debug
+    def __init__(
+        self, quiet: bool = False, verbose: bool = False, debug: bool = False, brief: bool = False
+    ) -> None:
+        self.quiet, self.verbose, self.debug, self.brief = quiet, verbose, debug, brief and not verbose
         self._bar: Any = None
         self._task: Any = None
         self._label = ""
         self._told: MedsrError | None = None
 
-    def started(self, source: Path, number: int, total: int) -> None:
-        self._label = one_line(source.name) + (f" ({number + 1} of {total})" if total > 1 else "")
+    def started(self, scan: Scan, number: int, total: int) -> None:
+        self._label = one_line(scan.name) + (f" ({number + 1} of {total})" if total > 1 else "")
         if self.quiet or not sys.stderr.isatty():
             return
         from rich.console import Console as Rich
@@ -60,16 +63,17 @@ class Console:
             bar, self._bar = self._bar, None
             bar.stop()
 
-    def done(self, source: Path, result: Result, written: list[Path]) -> None:
+    def done(self, scan: Scan, result: Result, written: list[Path]) -> None:
         self.close()
         if self.quiet:
             return
         before, after = result.measured.grid.describe(), result.volume.grid.describe()
         frames = f", {result.volume.frames} frames" if result.volume.frames > 1 else ""
-        _tell(f"{source.name}: {before} -> {after}{frames}, method {result.method}")
-        for text in result.acquisition["assumptions"]:
-            _tell(f"  {text}")
-        _tell(f"  {residual_line(result)}")
+        _tell(f"{scan.name}: {before} -> {after}{frames}, method {result.method}")
+        if not self.brief:
+            for text in result.acquisition["assumptions"]:
+                _tell(f"  {text}")
+            _tell(f"  {residual_line(result)}")
         for flag in result.flags:
             _tell(f"  {flag.level}: {flag.text}")
         if self.verbose:
@@ -78,14 +82,14 @@ class Console:
             _tell(f"  header: {known or 'says nothing of the acquisition'}")
             _tell(f"  negative values: {result.figures['negative_voxels']:g} voxels")
             _tell("  " + ", ".join(f"{k} {v:.2f} s" for k, v in result.timings.items()))
-        for path in written:
+        for path in written[: 1 if self.brief else None]:
             _tell(f"  wrote {path}{_contents(path)}")
 
-    def skipped(self, source: Path, image: Path) -> None:
+    def skipped(self, scan: Scan, image: Path, why: str = "exists") -> None:
         if not self.quiet:
-            _tell(f"{source.name}: skipped, {image} exists")
+            _tell(f"{scan.name}: skipped, {image} {why}")
 
-    def failed(self, source: Path, error: MedsrError) -> None:
+    def failed(self, scan: Scan, error: MedsrError) -> None:
         self.close()
         self._told = error
         complain(error, self.debug)
@@ -108,16 +112,17 @@ class JsonLines:
     def progress(self, fraction: float, stage: str) -> None:
         self._write("progress", fraction=round(fraction, 4), stage=stage)
 
-    def started(self, source: Path, number: int, total: int) -> None:
-        self._write("started", input=str(source), number=number + 1, total=total)
+    def started(self, scan: Scan, number: int, total: int) -> None:
+        self._write("started", input=str(scan.path), series=_series(scan), number=number + 1, total=total)
 
     def close(self) -> None:
         """Nothing is held open."""
 
-    def done(self, source: Path, result: Result, written: list[Path]) -> None:
+    def done(self, scan: Scan, result: Result, written: list[Path]) -> None:
         self._write(
             "done",
-            input=str(source),
+            input=str(scan.path),
+            series=_series(scan),
             written=[str(p) for p in written],
             method=result.method,
             acquisition=result.acquisition,
@@ -127,11 +132,13 @@ class JsonLines:
             seconds=result.timings,
         )
 
-    def skipped(self, source: Path, image: Path) -> None:
-        self._write("skipped", input=str(source), output=str(image))
+    def skipped(self, scan: Scan, image: Path, why: str = "exists") -> None:
+        self._write("skipped", input=str(scan.path), series=_series(scan), output=str(image), why=why)
 
-    def failed(self, source: Path, error: MedsrError) -> None:
-        self._write("failed", input=str(source), error=str(error), exit_code=error.exit_code)
+    def failed(self, scan: Scan, error: MedsrError) -> None:
+        self._write(
+            "failed", input=str(scan.path), series=_series(scan), error=str(error), exit_code=error.exit_code
+        )
         self._told = error
         complain(error, self.debug)
 
@@ -144,7 +151,11 @@ class JsonLines:
         self._write("finished", exit_code=exit_code, error=None if error is None else str(error))
 
     def _write(self, event: str, **fields: Any) -> None:
-        tell(json.dumps({"event": event, **fields}), sys.stdout)
+        tell(json.dumps({"event": event} | {k: v for k, v in fields.items() if k != "series" or v}), sys.stdout)
+
+
+def _series(scan: Scan) -> str | None:
+    return scan.series.selector if scan.series else scan.selector
 
 
 def residual_line(result: Result) -> str:

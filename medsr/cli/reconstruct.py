@@ -24,10 +24,13 @@ examples:
                                                     a folder; after an interruption, what is left of it
   medsr reconstruct scan.nii.gz --slice-thickness 4 --psf z=boxcar --noise 0
                                                     what the header does not know, and no noise to allow for
+  medsr reconstruct dicom/ --series 5 -o out/ --format dicom
+                                                    a series of a DICOM folder, and a derived series of its study
 
 Beside the image OUT.nii.gz come OUT_residual.nii.gz (what it leaves unexplained of the scan), OUT.json (how it was
-made) and OUT.html (a report for the browser). All of them appear, or none. The exit code says how it went: see
-`medsr --help`.
+made) and OUT.html (a report for the browser). All of them appear, or none. With --format dicom OUT is a folder of
+the images, the maps, sidecar.json and report.html, and is never replaced if it holds anything else. The exit code
+says how it went: see `medsr --help`.
 """
 
 
@@ -117,7 +120,9 @@ def listening(arguments: argparse.Namespace, job: Job, work: Callable[[Any, list
     from medsr.cli.slicer_tags import SlicerTags
     from medsr.cli.streams import complain
 
-    listener: Console | JsonLines = Console(arguments.quiet, arguments.verbose, arguments.debug)
+    listener: Console | JsonLines = Console(
+        arguments.quiet, arguments.verbose, arguments.debug, brief=not job.inputs
+    )
     if arguments.log_json or arguments.log_slicer:
         listener = (JsonLines if arguments.log_json else SlicerTags)(arguments.debug)
     code, error = 0, None

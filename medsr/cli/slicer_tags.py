@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from xml.sax.saxutils import escape
 
 from medsr.cli.console import Console
 from medsr.cli.streams import tell
 from medsr.errors import MedsrError, one_line
+from medsr.io.scans import Scan
 
 DONE = (0, 7)
 """Exit codes of runs that wrote all they were asked for."""
@@ -22,12 +22,12 @@ class SlicerTags(Console):
         self._fraction = -1.0
         self._stage = ""
 
-    def started(self, source: Path, number: int, total: int) -> None:
+    def started(self, scan: Scan, number: int, total: int) -> None:
         if self._fraction < 0:
             self._fraction = 0.0
             tell("<filter-start>", sys.stdout)
             _tag("filter-name", "medsr reconstruct")
-            _tag("filter-comment", source.name)
+            _tag("filter-comment", scan.name)
             tell("</filter-start>", sys.stdout)
 
     def progress(self, fraction: float, stage: str) -> None:

@@ -16,8 +16,8 @@ from medsr._version import VERSION
 from medsr.job import Option, options
 from medsr.models.card import cards
 
-SLICERS_OWN = {"force", "skip_existing", "no_report"}
-"""Fields about files that lie beside others. Slicer keeps its own temporary files and shows no report."""
+SLICERS_OWN = {"force", "skip_existing", "no_report", "series", "format", "deidentify", "capture"}
+"""Fields about files beside others and about DICOM: Slicer keeps its own files, and reads DICOM itself."""
 
 IMAGES = {"inputs": "the scan, as it was measured", "output": "the scan on the finer grid"}
 """Fields that are volumes in Slicer, in its words: there they have no file names."""
@@ -64,7 +64,7 @@ def _parameter(group: Element, field: Field[Any], option: Option) -> None:
     if field.name in IMAGES:
         _image(group, field, option)
         return
-    choices = list(cards()) if field.name == "method" else option.choices
+    choices = tuple(dict.fromkeys((*cards(), str(field.default)))) if field.name == "method" else option.choices
     kind = "boolean" if isinstance(field.default, bool) else "string-enumeration" if choices else "string"
     parameter = _named(group, kind, field, option)
     _text(parameter, "longflag", field.name.replace("_", "-"))

@@ -98,7 +98,8 @@ def _slices(arguments: argparse.Namespace, table: dict[str, Any], changes: dict[
 
     recipe = replace(slice_recipe(arguments.recipe, table), **changes)
     start = None if arguments.start is None else read_weights(Path(arguments.start)).state_dict()
-    if start is None and recipe.stage == "final" and not arguments.resume:
+    begun = arguments.resume and (Path(arguments.output) / "checkpoint.safetensors").exists()
+    if start is None and recipe.stage == "final" and not begun:
         raise UsageError(
             "a final stage starts from the weights of the pixel stage", hint="give them with --start WEIGHTS"
         )

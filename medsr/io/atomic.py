@@ -9,7 +9,10 @@ from __future__ import annotations
 import atexit
 import contextlib
 import errno
+import functools
+import hashlib
 import os
+import platform
 import re
 import secrets
 import shutil
@@ -27,9 +30,12 @@ from medsr.errors import OutputError
 
 FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
 MARK = ".medsr-"
-OURS = re.compile(re.escape(MARK) + r"[0-9a-f]{16}(\..*)?")
+OURS = re.compile(re.escape(MARK) + r"(?:([0-9a-f]{8})([0-9a-f]{8}))?[0-9a-f]{16}(\..*)?")
+"""A temporary file: of which machine and process, where it says so, and a random number."""
+PART = ".part"
+"""Suffix of a temporary folder."""
 STALE = 24 * 3600.0
-"""Seconds after which a temporary file is one that a killed run has left."""
+"""Seconds after which a temporary file is one that a killed run has left, whoever made it."""
 
 _process = os.getpid()
 _unfinished: set[Path] = set()
@@ -90,7 +96,7 @@ class Transaction:
         if expect is not None:
             self._expected[final] = expect
             _check_room(final, expect)
-        item = _Item(final, final.with_name(f"{MARK}{secrets.token_hex(8)}{_suffixes(final)}"))
+        item = _Item(final, final.with_name(temporary_name(_suffixes(final))))
         _unfinished.add(item.temporary)
         self._items.append(item)  # first, so that it is removed whatever happens next
         try:
@@ -211,16 +217,52 @@ def _remove_unfinished() -> None:
             temporary.unlink(missing_ok=True)
 
 
+def temporary_name(suffix: str) -> str:
+    """A hidden name that nothing else has, and that tells whose it is."""
+    return f"{MARK}{_machine()}{os.getpid():08x}{secrets.token_hex(8)}{suffix}"
+
+
+@functools.cache
+def _machine() -> str:
+    """Of the machine, or the container, within which process numbers count."""
+    words = [platform.node()]
+    for place in ("/proc/self/ns/pid", "/proc/sys/kernel/random/boot_id"):
+        with contextlib.suppress(OSError):
+            path = Path(place)
+            words.append(str(path.readlink()) if path.is_symlink() else path.read_text(encoding="ascii"))
+    return hashlib.sha256("|".join(words).encode()).hexdigest()[:8]
+
+
 def sweep(folder: Path) -> None:
-    """Remove what runs that were killed more than a day ago have left in `folder`: our names, regular files."""
+    """Remove what killed runs have left in `folder`: our names, of processes of this machine that are no more, or
+    older than a day.
+    """
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if not OURS.fullmatch(entry.name):
+            ours = OURS.fullmatch(entry.name)
+            if not ours:
                 continue
             with contextlib.suppress(OSError):
                 status = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode) and time.time() - status.st_mtime > STALE:
+                if not (_orphaned(ours) or time.time() - status.st_mtime > STALE):
+                    continue
+                if stat.S_ISREG(status.st_mode):
                     Path(entry.path).unlink()
+                elif stat.S_ISDIR(status.st_mode) and entry.name.endswith(PART):
+                    shutil.rmtree(entry.path, ignore_errors=True)
+
+
+def _orphaned(name: re.Match[str]) -> bool:
+    """Whether the process that a temporary name tells of is known to be gone."""
+    if os.name != "posix" or name[1] != _machine():  # elsewhere a signal of 0 is no question
+        return False
+    try:
+        os.kill(int(name[2], 16), 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:
+        return False
+    return False
 
 
 @contextlib.contextmanager

@@ -122,8 +122,6 @@ def consensus(y: Tensor, acquisition: SliceAcquisition, progress: Progress, *, f
 def propose(y: Tensor, acquisition: SliceAcquisition, progress: Progress, parts: Parts) -> Estimate:
     """`consensus` with parts left out."""
     base = spline(y, acquisition, lambda f, stage: progress(0.05 * f, stage)).data
-    if all(p is None for p in acquisition.psf):
-        return Estimate(base)
     about = card("consensus")
     cells = plan_cells(acquisition.measured.spacing, acquisition.fine.spacing, acquisition.psf)
     network, made_with = load_network(cells.layout.name)

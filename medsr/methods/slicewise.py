@@ -56,11 +56,8 @@ def slicewise(y: Tensor, acquisition: SliceAcquisition, progress: Progress, mode
     refined = [a for a, p in enumerate(acquisition.psf) if p is not None]
     weights = weights_for(model, len(refined))
     network = load_network(weights).to(y.device)
-    peak = float(np.percentile(y.numpy(force=True), 99.5)) or 1.0
-    scaled = (y / peak).numpy(force=True)
-    proposal = propose(network, scaled, refined, acquisition, lambda f, stage: progress(PROPOSED * f, stage))
+    x = propose(network, y, refined, acquisition, lambda f, stage: progress(PROPOSED * f, stage))
     progress(PROPOSED, "projection")
-    x = torch.from_numpy(proposal).to(y) * peak
     measured = y if acquisition.noise == 0 else wiener(y, noise_model(y, acquisition.noise))
     x = Projection(acquisition.operator).project(x, measured)
     progress(1.0, "projection")
@@ -75,12 +72,27 @@ def weights_for(name: str, refined: int) -> Weights:
 
 def propose(
     network: SliceNetwork,
+    y: Tensor,
+    refined: Sequence[int],
+    acquisition: SliceAcquisition,
+    progress: Progress,
+) -> Tensor:
+    """The network's image of the scan `y` on the acquisition's fine grid, not yet projected.
+
+    The network sees the scan over its 99.5th percentile.
+    """
+    peak = float(np.percentile(y.numpy(force=True), 99.5)) or 1.0
+    proposal = _propose(network, (y / peak).numpy(force=True), refined, acquisition, progress)
+    return torch.from_numpy(proposal).to(y) * peak
+
+
+def _propose(
+    network: SliceNetwork,
     scan: NDArray[np.float32],
     refined: Sequence[int],
     acquisition: SliceAcquisition,
     progress: Progress,
 ) -> NDArray[np.float32]:
-    """The network's image of `scan` (scaled as in training) on the acquisition's fine grid, not yet projected."""
     if len(refined) == 1:
         grown = superresolve_through_plane(network, scan, refined[0], batch=BATCH, tile=TILE, progress=progress)
         return onto_fine(grown, {refined[0]: network.scale[0]}, acquisition)

@@ -135,6 +135,7 @@ NETWORKS: dict[str, Architecture] = {
             "Deep recursive up-down sampling networks for single image super-resolution",
             "Z. Li, Q. Li, W. Wu et al.; Neurocomputing 398 (2020)",
             DRUDN,
+            configurations=("compact", "paper", "once"),
         ),
         Architecture(
             "dfrn",
@@ -148,6 +149,7 @@ NETWORKS: dict[str, Architecture] = {
             "super-resolution",
             "Lin et al.; Neurocomputing 398 (2020)",
             SCRSR,
+            configurations=("compact", "paper", "once"),
         ),
         Architecture(
             "fast2d",

@@ -60,6 +60,13 @@ class DRUDN(SliceNetwork):
         large = (scale[0] + 4) * (scale[1] + 4) > 64
         return cls(scale, slices, channels=16 if large else 24, recursions=6, skip=True)
 
+    @classmethod
+    def once(cls, scale: Scale, slices: int = 1) -> Self:
+        """`compact` with a single recursion: as many parameters, the control of what recurring is worth (ours)."""
+        network = cls.compact(scale, slices)
+        network.recursions = 1
+        return network
+
     def residual(self, x: Tensor) -> Tensor:
         first = self.head(x)
         features = first

@@ -73,6 +73,11 @@ class SCRSR(SliceNetwork):
         """32 channels, 96 on the strided grid, 3 x 4 recursions (ours)."""
         return cls(scale, slices, channels=32, width=96, outer=3, inner=4)
 
+    @classmethod
+    def once(cls, scale: Scale, slices: int = 1) -> Self:
+        """`compact` without recursions: as many parameters, the control of what recurring is worth (ours)."""
+        return cls(scale, slices, channels=32, width=96, outer=1, inner=1)
+
     def residual(self, x: Tensor) -> Tensor:
         rows, columns = x.shape[-2:]
         first = self.head(x)

@@ -205,7 +205,7 @@ def side_by_side(result: Result | ReportData, *, width: int = 1200) -> bytes:
     )
     for row, (array, grid, words) in enumerate(rows):
         left, top = gap, row * (tall + caption)
-        draw.text((gap, top + caption / 2), words, fill=(235, 235, 235), font=_font(16), anchor="lm")
+        draw.text((gap, top + caption / 2), words, fill=(235, 235, 235), font=font(16), anchor="lm")
         for plane in PLANES:
             first, last = content[plane.name]
             picture = grey(scene.cut(array, grid, plane, (first + last) // 2), shades)
@@ -231,14 +231,15 @@ def _letters(draw: ImageDraw, edges: Sequence[str], box: tuple[int, int, int, in
             place,
             letter,
             fill=(255, 214, 102),
-            font=_font(15),
+            font=font(15),
             anchor=anchor,
             stroke_width=2,
             stroke_fill=(0, 0, 0),
         )
 
 
-def _font(size: int) -> Any:
+def font(size: int) -> Any:
+    """The font of captions, at a size in pixels."""
     from PIL import ImageFont
 
     return ImageFont.load_default(size)

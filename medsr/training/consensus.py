@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from medsr.acquisition.cells import LAYOUTS, THROUGH
 from medsr.networks.residual3d import MixedConv3d, ResidualNet3D
 from medsr.training import checkpoint
+from medsr.training.curves import draw_curves
 from medsr.training.degrade import Draw, Odds, draw
 from medsr.training.muon import Muon
 from medsr.training.patches import Patches, load_cases
@@ -101,6 +102,7 @@ def train(
             log.append({"step": step, "loss": float(np.mean(losses)), "gain_db": gains(average, trials, device)})
             losses = []
             (out / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
+            _draw(log, out / "curves.svg", recipe.name)
             say(f"step {step}, {time.monotonic() - start:.0f} s: {json.dumps(log[-1])}")
         if step % recipe.save_every == 0 or last:
             checkpoint.save(saved, network, average, optimizer, {"step": step, "log": log})
@@ -132,6 +134,16 @@ def rate(recipe: Recipe, step: int) -> float:
         return recipe.learning_rate * (step + 1) / recipe.warmup
     left = (recipe.steps - step) / (recipe.decay * recipe.steps)
     return recipe.learning_rate * max(0.01, min(1.0, left))
+
+
+def _draw(log: list[dict[str, Any]], path: Path, title: str) -> None:
+    """The gain over `spline`, the mean of the heads, a line a setting; and the loss."""
+    settings = {n: [float(np.mean(entry["gain_db"][n])) for entry in log] for n in log[0]["gain_db"]}
+    panels = {
+        f"{title}: gain over spline (dB), selection heads": settings,
+        "loss over that of spline": {"loss": [entry["loss"] for entry in log]},
+    }
+    draw_curves([entry["step"] for entry in log], panels, path)
 
 
 def _loss(

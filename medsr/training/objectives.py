@@ -197,6 +197,7 @@ class EUSRObjective(Objective):
     ----------
     discriminator : of images (B, 1, H, W) to logits (B, 1).
     subjective, aesthetic : score predictors.
+    passes : whether all passes train, or the straight one alone: the control of what they are worth (ours).
     """
 
     def __init__(
@@ -209,18 +210,20 @@ class EUSRObjective(Objective):
         adversarial: float = 0.1,
         score: float = 0.01,
         representation: float = 0.1,
+        passes: bool = True,
     ) -> None:
         super().__init__()
         self.discriminator = discriminator
         self.predictors = nn.ModuleDict({"subjective": subjective, "aesthetic": aesthetic})
         self.game = AdversarialLoss("bce")
         self.weights = pixel, adversarial, score, representation
+        self.passes = passes
 
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
         if not isinstance(network, EUSR):
             raise UsageError("the 4PP objective needs EUSR", got=type(network).__name__)
         # all passes have as many images, so the mean over their union is the mean over the passes
-        passes = network.forward_passes(batch.low)
+        passes = network.forward_passes(batch.low) if self.passes else [network(batch.low)]
         made, high = batch.finish(torch.cat(passes)), batch.high.repeat(len(passes), 1, 1, 1)
         pixel, adversarial, score, representation = self.weights
         terms = {"pixel": pixel * F.l1_loss(made, high)}

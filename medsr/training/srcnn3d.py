@@ -22,10 +22,10 @@ from medsr.operators.interpolation import interpolation_matrix
 from medsr.operators.modeproduct import mode_product
 from medsr.simulation.reduction import reduction_matrix
 from medsr.training import checkpoint
+from medsr.training.curves import draw_curves
 from medsr.training.muon import Muon
 from medsr.training.patches import Case, Patches, Source, load_cases
 from medsr.training.recipe import read_source
-from medsr.training.slices.curves import draw_curves
 from medsr.training.slices.recipe import read_recipe
 
 FAINTEST = 0.3
@@ -116,11 +116,16 @@ def train(
         last = step == recipe.steps
         if step % recipe.validate_every == 0 or last:
             gains = {c.name: round(gain(average, c, recipe.ratio), 3) for c in heads}
-            entry = {"step": step, "terms": {"squared error": float(np.mean(losses))}, "gains_db": gains}
-            log.append({**entry, "gain_db": float(np.mean(list(gains.values())))})
+            log.append({"step": step, "error": float(np.mean(losses)), "gains_db": gains})
             losses = []
             (out / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
-            draw_curves(log, out / "curves.svg", recipe.name, "the cubic spline")
+            panels = {
+                f"{recipe.name}: gain over the cubic spline (dB)": {
+                    n: [e["gains_db"][n] for e in log] for n in gains
+                },
+                "mean squared error": {"training": [e["error"] for e in log]},
+            }
+            draw_curves([e["step"] for e in log], panels, out / "curves.svg")
             say(f"step {step}, {time.monotonic() - start:.0f} s: {json.dumps(log[-1])}")
         if step % recipe.save_every == 0 or last or time.monotonic() - start >= most_seconds:
             checkpoint.save(saved, network, average, optimizer, {"step": step, "log": log, "losses": losses})

@@ -2,12 +2,11 @@
 
     python -m pipelines.benchmarks.lesions --data FOLDER [--number 200]
 
-Balls of 2 to 8 mm with soft edges, 2 to 6 times the noise brighter or darker than the white or grey matter around
-them (noise: 2 % of the 99.5th percentile), are put into a head before it is scanned; as many places without one are
-the controls. Contrast is measured by the matched filter of the lesion against its surroundings, over that of the
-same filter on the truth. A lesion is missed where less than half of the contrast that `spline` keeps of it is kept;
-a control shows one where the filter answers, against the head without lesions, with more than the faintest
-lesion's contrast.
+Balls of 2 to 8 mm with soft edges, 2 to 6 times the noise brighter or darker than the tissue around them (noise:
+2 % of the 99.5th percentile), are put into a head before it is scanned; as many places without one are the
+controls. Contrast is that of the ball against the shell around it, the head without lesions taken off, over the
+same on the truth. A lesion is missed where less than half of the contrast that `spline` keeps of it is kept; one
+is invented at a control where ball and shell differ from the truth's by more than the faintest lesion's contrast.
 """
 
 from __future__ import annotations

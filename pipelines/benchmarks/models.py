@@ -20,6 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from numpy.typing import NDArray
 
 from medsr import Volume, reconstruct
 from medsr.acquisition.slices import SliceAcquisition, plan_acquisition
+from medsr.consistency.projection import Projection
 from medsr.evaluation.image import evaluate
 from medsr.methods.base import no_progress
 from medsr.methods.slicewise import propose
@@ -37,7 +39,7 @@ from medsr.models.slices import load_network, model, model_names
 from medsr.networks.count import macs_per_output_pixel
 from medsr.simulation.lowres import crop_to, simulate_lowres
 from medsr.training.scores import gmsd, sharpness
-from pipelines.benchmarks.heads import CENTRAL, central_psnr, load, parser
+from pipelines.benchmarks.heads import CENTRAL, TEST_HEADS, central_psnr, load, parser
 
 MODES = {"x4 through": ((1, 1, 4), {"z": "gaussian"}, (4, 1)), "x2 in-plane": ((2, 2, 1), {"*": "kspace"}, (2, 2))}
 BRAINS = ("niimath",)
@@ -51,11 +53,26 @@ def main() -> None:
     made.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))
     made.add_argument("--time", action="store_true", help="seconds and memory too (on a quiet machine)")
     made.add_argument("--dice", action="store_true", help="tissue classes too (minutes a row)")
-    made.add_argument("--json", type=Path, help="write the rows to this file too")
+    made.add_argument("--clean", action="store_true", help="leave out the scans with noise (half the time)")
+    made.add_argument("--json", type=Path, help="a file that keeps the rows; new ones replace theirs")
     arguments = made.parse_args()
-    rows = list(table(arguments))
-    if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    for row in table(arguments):
+        if arguments.json:
+            keep(row, arguments.json)
+
+
+def keep(row: dict[str, Any], path: Path) -> None:
+    """Puts a row into the file of rows, in the order of heads, modes and models."""
+    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    known = {(r["mode"], r["head"], r["name"]): r for r in rows}
+    key = row["mode"], row["head"], row["name"]
+    known[key] = {**known.get(key, {}), **row}
+    names = ["bspline", "spline", "consensus", *model_names()]
+    order = {(m, h, n): i for i, (m, h, n) in enumerate(product(MODES, TEST_HEADS, names))}
+    kept = sorted(
+        (r for k, r in known.items() if k in order), key=lambda r: order[r["mode"], r["head"], r["name"]]
+    )
+    path.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def table(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
@@ -76,7 +93,7 @@ def table(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
                 row = {"head": head, "mode": mode, "name": name, **cost(name, scale)}
                 if arguments.time:
                     row |= timed(arguments.data, head, mode, name)
-                row |= score(name, scan, noisy, acquisition, reference, psf)
+                row |= score(name, scan, None if arguments.clean else noisy, acquisition, reference, psf)
                 if arguments.dice and head in BRAINS:
                     row["dice"] = dice(row.pop("image"), reference.data)
                 row.pop("image", None)
@@ -121,37 +138,41 @@ def options(name: str, psf: dict[str, str]) -> dict[str, Any]:
 def score(
     name: str,
     scan: Volume,
-    noisy: Volume,
+    noisy: Volume | None,
     acquisition: SliceAcquisition,
     truth: Volume,
     psf: dict[str, str],
 ) -> dict[str, Any]:
     """The figures of one row, and the image that they are of."""
     spacing = truth.grid.spacing
-    result = reconstruct(scan, spacing, noise=0.0, **options(name, psf))
-    figures = evaluate(result.volume, truth, central=CENTRAL)
-    sigma = 0.02 * float(np.percentile(truth.data, 99.5))
-    with_noise = reconstruct(noisy, spacing, noise=sigma, **options(name, psf))
-    row: dict[str, Any] = {
+    row: dict[str, Any] = {}
+    if name in cards():
+        image = reconstruct(scan, spacing, noise=0.0, **options(name, psf)).volume.data
+    else:  # as `slicewise` does it, the network run once
+        y = torch.from_numpy(scan.data)
+        proposal = raw(name, y, acquisition)
+        row["raw"] = central_psnr(proposal.numpy(), truth.data)
+        image = Projection(acquisition.operator).project(proposal, y).numpy()
+    figures = evaluate(truth.with_data(image), truth, central=CENTRAL)
+    if noisy is not None:
+        sigma = 0.02 * float(np.percentile(truth.data, 99.5))
+        with_noise = reconstruct(noisy, spacing, noise=sigma, **options(name, psf))
+        row["noisy"] = central_psnr(with_noise.volume.data, truth.data)
+    return row | {
         "psnr": figures.psnr,
         "ssim": figures.ssim,
         "hfen": figures.hfen,
-        "noisy": central_psnr(with_noise.volume.data, truth.data),
-        "image": result.volume.data,
-        **perception(result.volume.data, truth.data),
+        "image": image,
+        **perception(image, truth.data),
     }
-    if name not in cards():
-        row["raw"] = central_psnr(raw(name, scan, acquisition), truth.data)
-    return row
 
 
-def raw(name: str, scan: Volume, acquisition: SliceAcquisition) -> NDArray[np.float32]:
+def raw(name: str, y: torch.Tensor, acquisition: SliceAcquisition) -> torch.Tensor:
     """What the network proposes, before the projection."""
     refined = [a for a, p in enumerate(acquisition.psf) if p is not None]
     card, stage = model(name)
     network = load_network(card.choose((4, 1) if len(refined) == 1 else (2, 2), stage))
-    peak = float(np.percentile(scan.data, 99.5))
-    return propose(network, scan.data / np.float32(peak), refined, acquisition, no_progress) * np.float32(peak)
+    return propose(network, y, refined, acquisition, no_progress)
 
 
 def perception(x: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ import torch
 
 from medsr import Volume, open_volume
 from medsr.acquisition.slices import SliceAcquisition, plan_acquisition
-from medsr.methods.base import no_progress
+from medsr.methods.base import Method, no_progress
+from medsr.methods.consensus import consensus
 from medsr.methods.registry import load_method
 from medsr.models.card import cards
 from medsr.simulation.lowres import simulate_lowres
@@ -54,6 +56,7 @@ def main() -> None:
     """Prints one line a method."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--image", type=Path, default=SAMPLE, help="an image; default: the shipped sample")
+    parser.add_argument("--methods", nargs="+", help="default: all")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--noise", type=float, default=2.0, help="percent; with 0 the noise filter is not run")
@@ -68,12 +71,21 @@ def main() -> None:
     print(f"{arguments.image.name}, x2 to {shape}; {arguments.threads} threads; load {_load()}")
     base = _median(_simpleitk(scan, acquisition), arguments.runs)
     print(f"{'SimpleITK BSpline':20} {base:7.3f} s  1.00x")
-    for name in (c.name for c in cards().values() if c.kind == "image"):
-        method = load_method(name)
-        y = torch.from_numpy(scan.data)
-        seconds = _median(lambda m=method, y=y: m(y, _fresh(acquisition), no_progress), arguments.runs)
+    methods = {c.name: load_method(c.name) for c in cards().values() if c.kind == "image"}
+    named = arguments.methods or list(methods)
+    if "consensus" in named:
+        fast = partial(consensus, fast=True)
+        seconds = _median(_work(fast, scan, acquisition), arguments.runs)
+        print(f"{'consensus, one view':20} {seconds:7.3f} s  {seconds / base:.2f}x", flush=True)
+    for name in named:
+        seconds = _median(_work(methods[name], scan, acquisition), arguments.runs)
         peak = int(subprocess.run([sys.executable, "-c", PEAK, name], check=True, capture_output=True).stdout)
         print(f"{name:20} {seconds:7.3f} s  {seconds / base:.2f}x  peak {peak / 2**30:.2f} GiB at 256 x 256 x 180")
+
+
+def _work(method: Method, scan: Volume, acquisition: SliceAcquisition) -> Callable[[], object]:
+    y = torch.from_numpy(scan.data)
+    return lambda: method(y, _fresh(acquisition), no_progress)
 
 
 def _fresh(acquisition: SliceAcquisition) -> SliceAcquisition:

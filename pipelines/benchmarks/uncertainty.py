@@ -1,7 +1,7 @@
 """How well the uncertainty map of `consensus` covers its error: prints coverage and rank correlation.
 
-    python -m pipelines.benchmarks.uncertainty --data FOLDER            on the test heads, as shipped
-    python -m pipelines.benchmarks.uncertainty --data FOLDER --val      on the selection heads, with the factor to ship
+    python -m pipelines.benchmarks.uncertainty --data FOLDER           on the test heads, as shipped
+    python -m pipelines.benchmarks.uncertainty --data FOLDER --val     on the selection heads; the factor to ship
 
 Coverage: the share of voxels above 5 % of the 99.5th percentile whose error is within the half width. Correlation:
 Spearman's, of the root mean square over blocks of 5³ voxels, of half width and error. The factor of a set of

@@ -14,7 +14,7 @@ import pytest
 from medsr.cli.main import parser
 from medsr.cli.slicer_tags import SlicerTags
 from medsr.cli.slicer_xml import IMAGES, SLICERS_OWN
-from medsr.job import options
+from medsr.job import Job, options
 from medsr.models.card import cards
 from tests.cli.conftest import ROOT, Command, program
 
@@ -51,7 +51,7 @@ def test_choices_are_the_cards_and_those_of_the_job(description: ElementTree.Ele
     choices = {
         p.findtext("name"): [e.text for e in p.findall("element")] for p in description.iter("string-enumeration")
     }
-    assert choices["method"] == list(cards())
+    assert set(choices["method"]) == {*cards(), Job.method}
     assert choices["negative"] == ["keep", "clip"]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from medsr.errors import OutputError
 from medsr.io import atomic, open_volume, save_volume, write_volume
-from medsr.io.atomic import Transaction
+from medsr.io.atomic import PART, Transaction, temporary_name
 from medsr.volume import Grid, Volume
 
 POSIX = os.name == "posix"
@@ -298,3 +298,23 @@ def test_what_is_unfinished_at_the_end_is_removed(tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, "-c", code, str(tmp_path / "a.nii")], capture_output=True, check=False)
     assert ran.returncode != 0
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not POSIX, reason="process numbers")
+def test_what_a_killed_process_has_left_goes_at_once(tmp_path: Path) -> None:
+    """Not a living one's, nor another machine's."""
+    code = "from medsr.io.atomic import temporary_name; print(temporary_name('.json'), temporary_name('.part'))"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, text=True, cwd=Path(__file__).parents[2]
+    )
+    dead, dead_folder = ran.stdout.split()
+    alive, alive_folder = temporary_name(".json"), temporary_name(PART)
+    elsewhere = ".medsr-" + "0" * 8 + dead[15:]
+    for name in (dead, alive, elsewhere):
+        (tmp_path / name).write_text("half")
+    for name in (dead_folder, alive_folder):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "IMG000001.dcm").write_text("half")
+    with Transaction() as transaction:
+        transaction.path(tmp_path / "a.json").write_text("{}")
+    assert names(tmp_path) == sorted([alive, alive_folder, f"{alive_folder}/IMG000001.dcm", elsewhere, "a.json"])

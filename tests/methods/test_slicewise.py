@@ -17,7 +17,7 @@ from medsr.methods.interpolation import interpolation_factors
 from medsr.methods.slicewise import onto_fine, propose, slicewise
 from medsr.models import slices as registry
 from medsr.models.slices import load_network, model, model_names, models, weights_folder
-from medsr.models.weights import sha256_of
+from medsr.models.tensors import sha256_of
 from medsr.networks import NETWORKS
 from medsr.networks.count import parameters
 from medsr.operators.modeproduct import mode_product
@@ -59,8 +59,8 @@ def test_without_training_it_is_an_interpolation() -> None:
     for between in (3.0, 4.0, 5.0):
         volume = thick(between)
         plan = plan_acquisition(volume, spacing=(1, 1, 1), noise=0.0)
-        made = propose(network, volume.data, [2], plan, no_progress)
         y = torch.from_numpy(volume.data)
+        made = propose(network, y, [2], plan, no_progress).numpy()
         expected = mode_product(y, interpolation_factors(plan, 3, y)).numpy()
         assert made.shape == expected.shape
         inner = (slice(None), slice(None), slice(4, -4))

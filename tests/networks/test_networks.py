@@ -29,10 +29,12 @@ PARAMETERS = {
     ("mdcn", "paper"): 4_877_121,
     ("drudn", "compact"): 167_122,
     ("drudn", "paper"): 1_185_482,
+    ("drudn", "once"): 167_122,
     ("dfrn", "compact"): 241_057,
     ("dfrn", "paper"): 2_401_537,
     ("scrsr", "compact"): 196_233,
     ("scrsr", "paper"): 1_100_297,
+    ("scrsr", "once"): 196_233,
     ("fast2d", "compact"): 618_340,
     ("fast2d", "tiny"): 181_924,
 }

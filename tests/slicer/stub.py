@@ -59,6 +59,7 @@ class Widget(Signals):
         object.__setattr__(self, "kind", kind or self.kind)
         object.__setattr__(self, "known", {**COMMON, **PROPERTIES[self.kind]})
         object.__setattr__(self, "rows", Rows())
+        object.__setattr__(self, "gone", False)
 
     def __getattr__(self, name: str) -> Any:
         if name in self.known:
@@ -77,6 +78,9 @@ class Widget(Signals):
 
     def layout(self) -> Rows:
         return self.rows
+
+    def setParent(self, parent: None) -> None:
+        object.__setattr__(self, "gone", True)
 
     def setMRMLScene(self, scene: Any) -> None:
         assert self.kind == "qMRMLWidget"
@@ -153,22 +157,18 @@ class PathLineEdit(Widget):
 
 
 class Rows:
-    """A QFormLayout."""
+    """A layout; of a form, with labels."""
 
-    def __init__(self) -> None:
+    def __init__(self, of: Widget | None = None) -> None:
         self.rows: list[tuple[str, Widget]] = []
-
-    def rowCount(self) -> int:
-        return len(self.rows)
-
-    def removeRow(self, number: int) -> None:
-        del self.rows[number]
+        if of is not None:
+            object.__setattr__(of, "rows", self)
 
     def addRow(self, label: str, widget: Widget) -> None:
         self.rows.append((label, widget))
 
     def addWidget(self, widget: Widget) -> None:
-        self.rows.append(("", widget))
+        self.rows = [("", w) for _, w in self.rows if not w.gone] + [("", widget)]
 
 
 class Timer(Signals):
@@ -292,7 +292,7 @@ def install(monkeypatch: pytest.MonkeyPatch, application: Application, slicer: A
     services = SimpleNamespace(openUrl=said.opened.append)
     urls = SimpleNamespace(fromLocalFile=lambda name: f"file://{name}")
     qt.__dict__.update(QTimer=Timer, QCheckBox=CheckBox, QComboBox=ComboBox, QLineEdit=LineEdit)
-    qt.__dict__.update(QDesktopServices=services, QUrl=urls)
+    qt.__dict__.update(QDesktopServices=services, QUrl=urls, QWidget=Widget, QFormLayout=Rows)
     ctk = ModuleType("ctk")
     ctk.__dict__["ctkPathLineEdit"] = PathLineEdit
     monkeypatch.setattr(slicer, "util", util, raising=False)

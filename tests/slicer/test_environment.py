@@ -224,6 +224,31 @@ def test_made_from_a_folder_of_wheels(home: Path, tmp_path: Path) -> None:
     assert environment.current(chosen).check().startswith("medsr 0.1.8")
 
 
+@posix
+def test_made_with_slicers_own_python(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As inside Slicer: its interpreter needs PYTHONHOME, and its own packages stay out of the way."""
+    wheels, own = tmp_path / "wheels", tmp_path / "Slicer"
+    make(wheels, "medsr", "0.1.0", ("torch",))
+    make(wheels, "torch", "2.10.0")
+    (own / "bin").mkdir(parents=True)
+    (own / "bin" / "python-real").symlink_to(Path(sys.executable).resolve())
+    (own / "site-packages" / "medsr").mkdir(parents=True)
+    (own / "site-packages" / "medsr" / "__init__.py").write_text("raise SystemExit('the wrong medsr')")
+    monkeypatch.setenv("PYTHONHOME", sys.base_prefix)
+    monkeypatch.setenv("PYTHONPATH", str(own / "site-packages"))
+    python = interpreters.inside(str(own))
+    assert interpreters.find(python) == python
+    before = left_in(own)
+    installation = installing.Installation(python, settings.Settings(wheels=str(wheels)))
+    wait(installation)
+    assert (installation.state, installation.error) == ("done", "")
+    there = environment.current(settings.load())
+    assert there.check().startswith("medsr 0.1.0")
+    said = subprocess.run(there.command("x"), env=there.variables(), capture_output=True, check=True)
+    assert said.stdout.decode().strip() == "stand-in x"
+    assert left_in(own) == before
+
+
 def test_a_wheel_is_missing(home: Path, tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     make(wheels, "medsr", "0.1.0", ("torch",))
@@ -236,6 +261,7 @@ def test_a_wheel_is_missing(home: Path, tmp_path: Path) -> None:
     assert left_in(home) == []
 
 
+@pytest.mark.slow
 def test_what_was_installed_is_too_old(home: Path, tmp_path: Path) -> None:
     wheels = tmp_path / "wheels"
     make(wheels, "medsr", "0.0.1", ("torch",))

@@ -124,7 +124,8 @@ def test_what_is_offered(chosen: Path, opened: Callable[[], Form]) -> None:
 
     form = opened()
     module = importlib.import_module("MedSR")
-    rows = dict(form.ui.moreCollapsibleButton.layout().rows)
+    ((_, more),) = form.ui.moreCollapsibleButton.layout().rows
+    rows = dict(more.layout().rows)
     offered = {*module.PLACED, *form.widget._entries}
     assert offered == {f.name for f, _ in options()} - SLICERS_OWN - set(IMAGES)
     assert len(rows) == len(form.widget._entries)
@@ -133,6 +134,7 @@ def test_what_is_offered(chosen: Path, opened: Callable[[], Form]) -> None:
     form.widget.enter()
     assert form.ui.environmentLabel.text.startswith("medsr 0.")
     assert "B-spline" in form.ui.methodComboBox.toolTip
+    assert len(form.ui.moreCollapsibleButton.layout().rows) == 1, "made again, not beside the old ones"
     form.ui.methodComboBox.choose("linear")
     assert "Trilinear" in form.ui.methodComboBox.toolTip
 
@@ -249,11 +251,17 @@ def test_slicer_is_closed_in_the_middle(chosen: Path, work: Path, opened: Callab
 
 
 def test_the_result_cannot_be_read_back(
-    chosen: Path, work: Path, opened: Callable[[], Form], monkeypatch: pytest.MonkeyPatch
+    home: Path, work: Path, opened: Callable[[], Form], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    from MedSRLib import settings
     from MedSRLib.problem import Problem
 
     form = opened()
+    stand_in = tmp_path / "python"
+    stand_in.write_text("#!/bin/sh\ntouch ../result.nrrd\n")
+    stand_in.chmod(0o755)
+
+    settings.save(settings.Settings(python=str(stand_in)))
 
     def refuse(*_: Any) -> None:
         raise Problem("result.nrrd: the result cannot be read back")

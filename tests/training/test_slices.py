@@ -15,13 +15,15 @@ from torch import nn
 
 from medsr.errors import InputError, UsageError, WeightsError
 from medsr.io import save_volume
-from medsr.models.weights import read_weights, sha256_of
+from medsr.models.tensors import sha256_of
+from medsr.models.weights import read_weights
 from medsr.networks import NETWORKS
+from medsr.training.muon import orthogonal
 from medsr.training.objectives import Batch, PixelObjective
 from medsr.training.slices import checkpoint, loop, prepare
 from medsr.training.slices.acquire import PlaneAcquisition
 from medsr.training.slices.loop import random_batch, train
-from medsr.training.slices.optimizer import Muon, orthogonal
+from medsr.training.slices.optimizer import Muon
 from medsr.training.slices.recipe import PlaneSource, SliceRecipe, read_recipe, shipped_recipes, slice_recipe
 from medsr.training.slices.systems import build_objective
 from medsr.training.slices.volumes import NO_LABEL, load_volumes, random_patch
@@ -124,7 +126,7 @@ def test_every_network_takes_a_pixel_step(
 ) -> None:
     labels = np.random.default_rng(0).integers(0, 4, (40, 44, 12)).astype(np.int8)
     monkeypatch.setattr("medsr.training.slices.tissues.classify_tissues", lambda x: labels)
-    recipe = replace(RECIPE, network=name, steps=1, source=(replace(SOURCE, tissues=True),))
+    recipe = replace(RECIPE, network=name, steps=1, source=(replace(SOURCE, tissues=1),))
     train(recipe, data, tmp_path / "out", [].append)
     (entry,) = json.loads((tmp_path / "out/log.json").read_text())
     assert set(entry["terms"]) == ({"pixel", "segmentation"} if name == "multitask" else {"pixel"})
@@ -289,6 +291,7 @@ def test_train_from_the_command_line(tmp_path: Path, data: Path, medsr: Command)
         (("train", recipe, "--data", tmp_path, "-o", tmp_path / "x"), 3),
         (("train", recipe, "--data", data, "-o", recipe), 4),
         (("train", recipe, "--data", data, "-o", tmp_path / "x", "--seconds", "-1"), 2),
+        (("train", "gcn-through4-final", "--data", data, "-o", tmp_path / "x", "--resume"), 2),
         (("train", recipe, "--data", data, "-o", tmp_path / "x", "--start", tmp_path / "no"), 5),
     ):
         ran = medsr(*wrong)
@@ -306,7 +309,7 @@ def test_weights_that_are_wrong_are_refused(tmp_path: Path, data: Path) -> None:
     with pytest.raises(WeightsError, match="missing"):
         read_weights(tmp_path / "none.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(WeightsError, match="not weights"):
+    with pytest.raises(WeightsError, match="not a file of weights"):
         read_weights(tmp_path / "cut.safetensors")
     with pytest.raises(WeightsError, match="not weights"):
         read_weights(tmp_path / "out/checkpoint.safetensors")

@@ -36,7 +36,8 @@ def _shared(plan: Plan, time: int) -> Dataset:
         data.TemporalPositionIdentifier, data.NumberOfTemporalPositions = time + 1, plan.times
         if plan.tr:
             data.TemporalResolution = ds(1000 * plan.tr)
-        data.setdefault("ContentDate", "")
+        if "ContentDate" not in plan.source.carried:
+            data.ContentDate = ""
     data.ImageOrientationPatient = [ds(v) for v in planes.orientation]
     data.PixelSpacing = [ds(v) for v in planes.spacing]
     data.SliceThickness = ds(plan.thickness)

@@ -12,6 +12,9 @@ import re
 import struct
 
 _MAX_TAGS, _MAX_ITEMS = 1024, 4096
+_OF_A_MOSAIC = ("NumberOfImagesInMosaic", "SliceNormalVector", "EchoLinePosition")
+_NUMBER = re.compile(r"[-+]?\d*\.?\d+([eE][-+]?\d+)?")
+_SLICE = re.compile(r"sSliceArray\.(lSize|asSlice\[\d+\]\.sPosition\.d(Sag|Cor|Tra))")
 _LINE = re.compile(r"^[ \t]*([\w.\[\]]+)[ \t]*=[ \t]*(0x[\da-fA-F]+|[-+.\deE]+)[ \t]*\r?$", re.MULTILINE)
 
 
@@ -55,6 +58,25 @@ def protocol_values(block: bytes) -> dict[str, float]:
         except ValueError:
             continue
     return found
+
+
+def minimal_csa(block: bytes) -> bytes:
+    """A block that says of a mosaic's slices what `block` says and nothing else; empty where that is nothing."""
+    values = csa_values(block)
+    kept = {name: [v for v in values.get(name, []) if _NUMBER.fullmatch(v)] for name in _OF_A_MOSAIC}
+    head = b"SV10\4\3\2\1" + struct.pack("<II", sum(map(bool, kept.values())), 77)
+    body = b""
+    for name, texts in kept.items():
+        if not texts:
+            continue
+        body += struct.pack("<64sI4sIII", name.encode(), len(texts), b"FD\0\0", 4, len(texts), 77)
+        for text in texts:
+            data = text.encode() + b"\0"
+            body += struct.pack("<4I", len(data), len(data), 77, len(data)) + data + b"\0" * (-len(data) % 4)
+    lines = [f"{name} = {value!r}" for name, value in protocol_values(block).items() if _SLICE.fullmatch(name)]
+    if lines:
+        body += "\n".join(["### ASCCONV BEGIN ###", *lines, "### ASCCONV END ###"]).encode()
+    return head + body if body else b""
 
 
 def _text(field: bytes) -> str:

@@ -93,7 +93,7 @@ def common(plan: Plan, sop_class: UID, sop_uid: UID) -> Dataset:
     data.Manufacturer = data.ManufacturerModelName = MANUFACTURER
     data.SoftwareVersions = VERSION
     data.BurnedInAnnotation = "NO"
-    data.ContributingEquipmentSequence = _equipment(plan)
+    data.ContributingEquipmentSequence = equipment(*plan.source.scanner)
     return data
 
 
@@ -136,8 +136,8 @@ def save(data: Dataset, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _equipment(plan: Plan) -> list[Dataset]:
-    maker, model = plan.source.scanner
+def equipment(maker: str, model: str) -> list[Dataset]:
+    """Items of the Contributing Equipment Sequence: the scanner, where its maker is known, and medsr."""
     found: Iterable[tuple[tuple[str, str], str, str, str]] = (
         (_SCANNER, maker, model, ""),
         (_PROCESSOR, MANUFACTURER, MANUFACTURER, VERSION),

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from medsr.errors import OutputError
-from medsr.io.atomic import FULL
+from medsr.io.atomic import FULL, PART, sweep, temporary_name
 
 
 @contextmanager
@@ -24,12 +23,17 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         if `target` exists and is not empty (unless `overwrite`), or if writing fails.
     """
     refuse_existing(target, overwrite=overwrite)
-    part = target.parent / f".{target.name}.part-{secrets.token_hex(6)}"
+    part = target.parent / temporary_name(PART)
+    missing = [folder for folder in target.parents if not folder.exists()]
+    done = False
     try:
-        part.mkdir(parents=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sweep(target.parent)
+        part.mkdir()
         yield part
         _sync(part)
         _take_place(part, target)
+        done = True
     except OSError as error:
         written = sum(path.stat().st_size for path in part.glob("*")) if part.is_dir() else 0
         raise OutputError(
@@ -41,6 +45,9 @@ def atomic_folder(target: Path, *, overwrite: bool = False) -> Iterator[Path]:
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
+        for folder in [] if done else missing:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
 
 
 def refuse_existing(target: Path, *, overwrite: bool) -> None:
@@ -53,7 +60,7 @@ def refuse_existing(target: Path, *, overwrite: bool) -> None:
 
 def _take_place(part: Path, target: Path) -> None:
     if target.exists():
-        old = target.parent / f".{target.name}.old-{secrets.token_hex(6)}"
+        old = target.parent / temporary_name(PART)
         target.rename(old)
         part.rename(target)
         if old.is_dir():

@@ -96,16 +96,16 @@ def read_header(path: Path, keywords: Iterable[str | int]) -> Header:
 def open_plain(path: Path) -> BinaryIO:
     """The file, or for a deflated one its inflated copy in memory, for reading native pixel data."""
     with path.open("rb") as file:
-        syntax, start = _meta(file)
+        syntax, start = transfer_syntax(file)
         if syntax == uid.DeflatedExplicitVRLittleEndian:
-            return _inflated(file, start)
+            return inflated(file, start)
     return path.open("rb")
 
 
 def _read(file: BinaryIO, tags: list[Any]) -> Header:
-    syntax, start = _meta(file)
+    syntax, start = transfer_syntax(file)
     if syntax == uid.DeflatedExplicitVRLittleEndian:
-        file = _inflated(file, start)
+        file = inflated(file, start)
         start = 0
     size = file.seek(0, os.SEEK_END)
     file.seek(start)
@@ -121,8 +121,14 @@ def _read(file: BinaryIO, tags: list[Any]) -> Header:
     return Header(data, PixelPlace(syntax, tag, where, length, size))
 
 
-def _meta(file: BinaryIO) -> tuple[str, int]:
-    """Transfer syntax, and the offset where the data set starts."""
+def transfer_syntax(file: BinaryIO) -> tuple[str, int]:
+    """Transfer syntax UID, and the offset where the data set starts.
+
+    Raises
+    ------
+    InputError
+        if the file is not DICOM, or names no transfer syntax that is known.
+    """
     file.seek(0)
     start = file.read(PREAMBLE + 4)
     if start[PREAMBLE:] != b"DICM":
@@ -146,7 +152,14 @@ def _meta(file: BinaryIO) -> tuple[str, int]:
     return syntax, PREAMBLE + 4 + at
 
 
-def _inflated(file: BinaryIO, start: int) -> BinaryIO:
+def inflated(file: BinaryIO, start: int) -> BinaryIO:
+    """A deflated data set, which starts at offset `start`, in memory.
+
+    Raises
+    ------
+    InputError
+        if it is broken, or larger than images are.
+    """
     file.seek(start)
     packed = file.read()
     limit = INFLATE_BASE + INFLATE_RATIO * len(packed)

@@ -29,7 +29,7 @@ GE_COMPLEX = 0x0043102F
 _MODALITIES = frozenset(("CR", "CT", "DX", "KO", "MG", "MR", "NM", "OT", "PR", "PT", "REG", "RF", "RTDOSE",
                          "RTPLAN", "RTSTRUCT", "SC", "SEG", "SR", "US", "XA"))  # fmt: skip
 _KINDS: dict[str, Literal["2D", "3D"]] = {"2D": "2D", "3D": "3D"}
-_LOCALISER = re.compile(r"locali[sz]er|scout|survey|aahead|3[- ]?plane", re.IGNORECASE)
+LOCALISER = re.compile(r"locali[sz]er|scout|survey|aahead|3[- ]?plane", re.IGNORECASE)
 
 KEYWORDS: tuple[str | int, ...] = (
     "ImageType", "SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "Modality", "Manufacturer",
@@ -98,7 +98,7 @@ def read_instance(path: Path) -> tuple[Instance, Any]:
             modality=text(data, "Modality") if text(data, "Modality") in _MODALITIES else "",
             description=description,
             image_type=kind,
-            localiser="LOCALIZER" in kind or bool(_LOCALISER.search(description)),
+            localiser="LOCALIZER" in kind or bool(LOCALISER.search(description)),
             ours=text(data, "Manufacturer") == "medsr",
             pixels=header.pixels,
             rows=whole(data, "Rows") or 0,

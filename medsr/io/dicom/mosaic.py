@@ -22,8 +22,8 @@ from medsr.io.dicom.frames import Frame
 from medsr.io.dicom.header import read_header
 from medsr.io.dicom.values import private
 
-_COUNT = 0x0019100A
-_BLOCKS = (0x00291010, 0x00291110, 0x00291020, 0x00291120)
+COUNT = 0x0019100A
+BLOCKS = (0x00291010, 0x00291110, 0x00291020, 0x00291120)
 _MAX_TILES = 4096
 _AXES = ("dSag", "dCor", "dTra")
 
@@ -110,9 +110,9 @@ def _spacing(told: _Private) -> float | None:
 
 
 def _read_private(mosaic: Frame) -> _Private:
-    data = read_header(mosaic.instance.path, (_COUNT, *_BLOCKS)).data
-    told = _Private(count=_integer(private(data, _COUNT)))
-    for tag in _BLOCKS:
+    data = read_header(mosaic.instance.path, (COUNT, *BLOCKS)).data
+    told = _Private(count=_integer(private(data, COUNT)))
+    for tag in BLOCKS:
         block = private(data, tag)
         if not isinstance(block, bytes):
             continue

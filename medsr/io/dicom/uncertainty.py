@@ -81,6 +81,7 @@ def _map(plan: Plan, images: list[Dataset], stack: NDArray[np.float32], series_u
     for keyword in _OF_TODAY:
         if keyword in found:
             delattr(found, keyword)
+    found.ContentCreatorName = ""  # type 2, which highdicom leaves out where nobody is named
     dimensions = derived_uid("dimensions", series_uid)
     for item in (*found.DimensionOrganizationSequence, *found.DimensionIndexSequence):
         item.DimensionOrganizationUID = dimensions

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from medsr.errors import InputError
 from medsr.networks.base import SliceNetwork
+from medsr.training.curves import draw_curves
 from medsr.training.objectives import Batch, Objective
 from medsr.training.slices import checkpoint
 from medsr.training.slices.acquire import plane_acquisition
-from medsr.training.slices.curves import draw_curves
 from medsr.training.slices.optimizer import Muon
 from medsr.training.slices.prepare import prepare
 from medsr.training.slices.recipe import SliceRecipe
@@ -113,7 +113,7 @@ def train(
             terms = []
             say(f"step {run.step}, {time.monotonic() - began:.0f} s: {json.dumps(run.log[-1])}")
             (out / "log.json").write_text(json.dumps(run.log, indent=1), encoding="utf-8")
-            draw_curves(run.log, out / "curves.svg", recipe.name)
+            _draw(run.log, out / "curves.svg", recipe.name)
             save_weights(run.best, out / f"{recipe.name}.safetensors", recipe, run.step)
         if run.step % recipe.save_every == 0 or last:
             _save(run, saved)
@@ -251,3 +251,14 @@ def save_weights(network: SliceNetwork, path: Path, recipe: SliceRecipe, step: i
     partial = path.with_suffix(".partial")
     save_file(weights, partial, metadata=about)
     partial.replace(path)
+
+
+def _draw(log: list[dict[str, Any]], path: Path, title: str) -> None:
+    """The gain over `spline`, and below it the terms of the loss."""
+    first = log[0]["terms"]
+    terms = {name: [entry["terms"].get(name, 0.0) / (first[name] or 1.0) for entry in log] for name in first}
+    panels = {
+        title: {"gain over spline (dB)": [entry["gain_db"] for entry in log]},
+        "terms of the loss, over their first value": terms,
+    }
+    draw_curves([entry["step"] for entry in log], panels, path)

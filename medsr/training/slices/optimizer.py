@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-"""Of the quintic Newton-Schulz iteration."""
+from medsr.training.muon import orthogonal
 
 
 class Muon(torch.optim.Optimizer):
@@ -18,7 +17,7 @@ class Muon(torch.optim.Optimizer):
     A kernel (outputs, inputs, h, w) is a matrix (outputs, inputs h w). The momentum's singular values are all made
     about one by five Newton-Schulz iterations, and the step is scaled to the size that Adam's has, so that both
     share a learning rate. K. Jordan et al. (2024), https://kellerjordan.github.io/posts/muon; the scale: J. Liu et
-    al., arXiv:2502.16982. torch's own takes matrices only, and one at a time.
+    al., arXiv:2502.16982. Kernels of one shape go together: small networks have many.
 
     Parameters
     ----------
@@ -83,14 +82,3 @@ class Muon(torch.optim.Optimizer):
 def is_matrix(p: Tensor) -> bool:
     """Whether a parameter is stepped as a matrix: two sides of more than one."""
     return p.ndim >= 2 and min(p.shape[0], p[0].numel()) > 1
-
-
-def orthogonal(x: Tensor) -> Tensor:
-    """(B, m, n) matrices with their singular values made about one."""
-    (a, b, c), tall = COEFFICIENTS, x.shape[1] > x.shape[2]
-    x = x.mT if tall else x
-    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-12)
-    for _ in range(5):
-        gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x

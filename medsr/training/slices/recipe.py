@@ -22,7 +22,8 @@ class PlaneSource:
     planes : pairs of axes of the file, rows and columns, along both of which the resolution is true.
     weight : share of the patches.
     true_spacing : the resolution where the file's voxels are finer than it (mm); it is resampled to that.
-    tissues : whether a tissue classifier makes sense of it (brains without a skull).
+    tissues : how many of the volumes get tissue classes where they are wanted; 0 where a classifier would not make
+        sense of them (heads with a skull).
     """
 
     files: tuple[str, ...]
@@ -30,7 +31,7 @@ class PlaneSource:
     weight: float
     val: tuple[str, ...] = ()
     true_spacing: tuple[float, float, float] | None = None
-    tissues: bool = False
+    tissues: int = 0
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def load_volumes(
     InputError
         where a pattern matches nothing.
     """
-    found = []
+    found: list[TrainingVolume] = []
     for pattern in patterns:
         paths = sorted(root.glob(pattern))
         if not paths:
@@ -61,7 +61,8 @@ def load_volumes(
                 "no training data", got=f"nothing matches {pattern} in {root}", hint="give the folder with --data"
             )
         for path in paths:
-            found.append(_load(path, path.relative_to(root).as_posix(), source, tissues))
+            classed = tissues if len(found) < source.tissues else None
+            found.append(_load(path, path.relative_to(root).as_posix(), source, classed))
     return found
 
 
@@ -77,7 +78,7 @@ def _load(path: Path, name: str, source: PlaneSource, tissues: Path | None) -> T
     rng = np.random.default_rng(len(bright))
     centres = bright[rng.integers(len(bright), size=CENTRES)]
     labels = None
-    if tissues is not None and source.tissues:
+    if tissues is not None:
         from medsr.training.slices.tissues import tissue_classes
 
         labels = tissue_classes(data, tissues / f"{name.replace('/', '_')}.npy")

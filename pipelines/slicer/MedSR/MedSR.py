@@ -58,6 +58,7 @@ class MedSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         VTKObservationMixin.__init__(self)
         self.logic = None
         self._entries = {}
+        self._more = None
         self._shown = None
 
     def setup(self):
@@ -297,15 +298,17 @@ class MedSRWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.methodComboBox.currentIndex = max(0, self.ui.methodComboBox.findText(method))
         self.ui.targetLineEdit.toolTip = known["spacing"].help
         self.ui.thicknessLineEdit.toolTip = known["slice_thickness"].help
-        rows = self.ui.moreCollapsibleButton.layout()
-        while rows.rowCount() > 0:
-            rows.removeRow(0)
+        if self._more is not None:
+            self._more.setParent(None)
+        self._more = qt.QWidget()
+        rows = qt.QFormLayout(self._more)
         self._entries = {}
         for name, parameter in known.items():
             if name not in PLACED:
                 widget, self._entries[name] = _entry(parameter)
                 widget.toolTip = parameter.help
                 rows.addRow(f"{parameter.label}:", widget)
+        self.ui.moreCollapsibleButton.layout().addWidget(self._more)
         self.onMethodChanged()
 
     def _fillSettings(self):

@@ -30,7 +30,7 @@ def question(settings: Settings) -> str:
     """What to ask the user before anything is installed."""
     if settings.wheels:
         return OFFLINE_QUESTION.format(wheels=settings.wheels, folder=own_folder())
-    return QUESTION.format(size="3 GB" if settings.gpu and needs_cpu_index() else "400 MB", folder=own_folder())
+    return QUESTION.format(size="3 GB" if settings.gpu and needs_cpu_index() else "350 MB", folder=own_folder())
 
 
 def needs_cpu_index(platform: str = sys.platform) -> bool:

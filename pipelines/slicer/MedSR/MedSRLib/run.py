@@ -19,7 +19,7 @@ from MedSRLib.progress import Progress
 MISSED = 7
 """medsr's exit code for: written, but a promise on the method's card was missed."""
 
-MAPS = ("residual", "uncertainty")
+MAPS = ("residual", "uncertainty", "tsnr")
 
 
 class WorkFolder:
@@ -138,7 +138,7 @@ class Run:
 
     @property
     def maps(self) -> dict[str, Path]:
-        """The maps that were written beside the image: residual, uncertainty."""
+        """The maps that were written beside the image: residual, uncertainty, of a series tSNR."""
         image = self.folder.result
         paths = {name: image.with_name(f"{image.stem}_{name}{image.suffix}") for name in MAPS}
         return {name: path for name, path in paths.items() if path.is_file()}

@@ -22,7 +22,7 @@ FACTS = ("SliceThickness", "MRAcquisitionType", "SliceEncodingDirection", "Repet
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
 HEAT = ("vtkMRMLColorTableNodeFileInferno.txt", "vtkMRMLColorTableNodeIron")
-"""Colours of the uncertainty; the first that there is: it is even in lightness, the second is in every scene."""
+"""Colours from dark to bright; the first that there is: it is even in lightness, the second is in every scene."""
 
 
 def export(volume: Any, path: Path) -> None:
@@ -188,7 +188,7 @@ def add_results(scene: Any, scan: Any, image: Path, maps: Mapping[str, Path], na
     Returns
     -------
     dict
-        volumes by name: "image", "residual", "uncertainty".
+        volumes by name: "image", and those of "residual", "uncertainty", "tsnr" that there are.
 
     Raises
     ------
@@ -205,7 +205,7 @@ def add_results(scene: Any, scan: Any, image: Path, maps: Mapping[str, Path], na
         raise
     if scan is not None:
         show_like(added["image"], scan)
-    for kind, colours in (("residual", GREY), ("uncertainty", HEAT)):
+    for kind, colours in (("residual", GREY), ("uncertainty", HEAT), ("tsnr", HEAT)):
         if kind in added:
             show_map(scene, added[kind], colours, signed=kind == "residual")
     return added

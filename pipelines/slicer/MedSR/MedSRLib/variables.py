@@ -40,4 +40,5 @@ def for_python(
     if packages:
         found["PYTHONPATH"] = packages
     # neither the user's packages nor whatever lies in the current folder
-    return {**found, "PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1", "PYTHONIOENCODING": "utf-8"}
+    ours = {"PYTHONNOUSERSITE": "1", "PYTHONSAFEPATH": "1", "PYTHONIOENCODING": "utf-8", "PYTHONUNBUFFERED": "1"}
+    return {**found, **ours}

@@ -5,22 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
 
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 640, 300, 60, 40, 40
 COLOURS = ("#1f6feb", "#d1570a", "#2a8f3c", "#8a4fc7", "#b3261e", "#5f6b7a", "#b08900", "#00808a")
 
 
-def draw_curves(log: Sequence[dict[str, Any]], path: Path, title: str, base: str = "spline") -> None:
-    """Writes an SVG: the gain over `base` in dB, and below it the terms of the loss over their first value."""
-    steps = [entry["step"] for entry in log]
-    gains = {f"gain over {base} (dB)": [entry["gain_db"] for entry in log]}
-    names = list(log[0]["terms"]) if log else []
-    terms = {n: [entry["terms"].get(n, 0.0) / (log[0]["terms"][n] or 1.0) for entry in log] for n in names}
-    body = _panel(steps, gains, title, 0)
-    body += _panel(steps, terms, "terms of the loss, over their first value", HEIGHT)
+def draw_curves(steps: Sequence[int], panels: dict[str, dict[str, list[float]]], path: Path) -> None:
+    """Writes an SVG: one panel a title, one line a name, a point a step."""
+    body = "".join(_panel(steps, curves, title, i * HEIGHT) for i, (title, curves) in enumerate(panels.items()))
     path.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {2 * HEIGHT}" width="{WIDTH}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {len(panels) * HEIGHT}" width="{WIDTH}" '
         f'font-family="sans-serif" font-size="12"><rect width="100%" height="100%" fill="white"/>{body}</svg>\n',
         encoding="utf-8",
     )

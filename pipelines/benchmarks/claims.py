@@ -1,0 +1,86 @@
+"""The claims of the papers, tested on MR: ``python -m pipelines.benchmarks.claims RUNS``.
+
+RUNS is a folder of runs of `medsr train`, each in a folder of its recipe's name, or of that and a seed (gcn-
+through4-final, gcn-through4-final-s2). Each claim is a comparison of two recipes that differ in one thing and
+saw as many patches. The figures are those of the selection subjects at the end of a run: PSNR over `spline`,
+dB, and GMSD (less is better). The answer is "yes" or "no" where the means of two seeds or more differ by more
+than the greater spread (largest less smallest) of the two; else "undecided". Nothing is tuned here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+CLAIMS = {
+    "GCN: domain features, learned with the generator, beat pixels": (
+        "gcn-through4-final",
+        "gcn-through4-final-identity",
+    ),
+    "GCN: domain features, fixed, beat pixels": ("gcn-through4-final-disjoint", "gcn-through4-final-identity"),
+    "GCN: domain features beat a discriminator's": ("gcn-through4-final", "gcn-through4-final-discriminator"),
+    "multitask: segmentation helps super-resolution": ("multitask-through4", "multitask-through4-alone"),
+    "4PP-EUSR: multi-pass upscaling helps": ("eusr-through4-final", "eusr-through4-final-straight"),
+    "DRUDN: recursion is worth it at the same parameters": ("drudn-through4", "drudn-through4-once"),
+    "SCRSR: recursion is worth it at the same parameters": ("scrsr-through4", "scrsr-through4-once"),
+}
+"""What is claimed, and the recipes with and without it."""
+FIGURES = {"gain_db": 1, "gmsd": -1}
+"""Figures of a run, and whether more (1) or less (-1) is better."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The figure of several seeds."""
+
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return sum(self.values) / len(self.values)
+
+    @property
+    def spread(self) -> float:
+        return max(self.values) - min(self.values)
+
+    def __str__(self) -> str:
+        return f"{self.mean:.4f} ± {self.spread / 2:.4f} ({len(self.values)})" if self.values else "not run"
+
+
+def main() -> None:
+    """Prints one line a claim and figure."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("runs", metavar="RUNS", type=Path)
+    runs = parser.parse_args().runs
+    print("| claim | figure | with | without | answer |\n|---|---|---|---|---|")
+    for claim, (with_it, without) in CLAIMS.items():
+        for figure, better in FIGURES.items():
+            a, b = (sample(runs, recipe, figure) for recipe in (with_it, without))
+            print(f"| {claim} | {figure} | {a} | {b} | {answer(a, b, better)} |")
+
+
+def sample(runs: Path, recipe: str, figure: str) -> Sample:
+    """A figure of the finished runs of a recipe."""
+    values = []
+    for folder in sorted(runs.iterdir()):
+        log = folder / "log.json"
+        if re.fullmatch(re.escape(recipe) + r"(-s\d+)?", folder.name) and log.is_file():
+            values.append(float(json.loads(log.read_text(encoding="utf-8"))[-1]["figures"][figure]))
+    return Sample(tuple(values))
+
+
+def answer(with_it: Sample, without: Sample, better: int) -> str:
+    """Whether it helps, as far as the seeds can tell."""
+    if min(len(with_it.values), len(without.values)) < 2:
+        return "undecided"
+    difference = better * (with_it.mean - without.mean)
+    if abs(difference) <= max(with_it.spread, without.spread):
+        return "undecided"
+    return "yes" if difference > 0 else "no"
+
+
+if __name__ == "__main__":
+    main()
