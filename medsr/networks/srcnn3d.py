@@ -27,6 +27,8 @@ HALO = 6
 """Voxels that an output voxel sees on each side of its own: 4 by the first convolution, 2 by the last."""
 TILE = 64
 """Voxels along the sides of a tile: its features take about 140 MB."""
+MOST = 4
+"""Tiles side by side, whatever the threads: they bound the memory."""
 
 
 class SRCNN3D(nn.Module):
@@ -95,7 +97,7 @@ def run_tiled(
         with torch.inference_mode():
             out[tuple(slice(w.first, w.last) for w in place)] = network(read)[0, 0]
 
-    side_by_side = torch.get_num_threads() if image.device.type == "cpu" else 1
+    side_by_side = min(MOST, torch.get_num_threads()) if image.device.type == "cpu" else 1
     with ThreadPoolExecutor(side_by_side, initializer=torch.set_num_threads, initargs=(1,)) as pool:
         try:
             for done, _ in enumerate(pool.map(work, tiles), 1):

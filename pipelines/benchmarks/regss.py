@@ -41,6 +41,8 @@ from medsr.simulation.reduction import reduction_matrix
 from pipelines.benchmarks.heads import CENTRAL, central_psnr, choose, load, parser
 
 RATIO = 2
+FEWER = 12
+"""Shifts after which a row is printed too."""
 Made = tuple[str, NDArray[np.float32], NDArray[np.float32] | None]
 """What it is, the image, and what it is over its own maximum where that is not simply so."""
 
@@ -100,18 +102,42 @@ def reconstructions(y: torch.Tensor, acquisition: SliceAcquisition, number: int)
     if "consensus" in cards():
         yield "consensus", load_method("consensus")(y, acquisition, no_progress).data.numpy(), None
     network, _ = load_network()
-    factors = (RATIO,) * 3
-    for aligned, words in ((True, "aligned"), (False, "misaligned")):
-        mean, over_own = torch.zeros(acquisition.fine.shape), torch.zeros(acquisition.fine.shape)
-        shifts = SHIFTS[:number]
-        for i, (weight, image) in enumerate(
-            passes(network, y, factors, no_progress, aligned=aligned, shifts=shifts)
-        ):
-            if i == 0:
-                yield f"regss, {words}, one pass", image.numpy(), None
-            mean += weight * image
-            over_own += weight * image / image.max()
-        yield f"regss, {words}, {len(shifts)} shifts", mean.numpy(), over_own.numpy()
+    shifts = SHIFTS[:number]
+    both = {
+        words: (
+            Mean(acquisition.fine.shape),
+            passes(network, y, (RATIO,) * 3, no_progress, aligned=a, shifts=shifts),
+        )
+        for words, a in (("aligned", True), ("misaligned", False))
+    }
+    for done in range(1, len(shifts) + 1):
+        for words, (mean, images) in both.items():
+            mean.add(next(images)[1])
+            if done == 1:
+                yield f"regss, {words}, one pass", mean.image, None
+            if done in (FEWER, len(shifts)) and done > 1:
+                yield f"regss, {words}, {done} shifts", mean.image, mean.over_own
+
+
+class Mean:
+    """The mean of images, and of images over their own maxima."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.number, self._sum, self._sum_over_own = 0, torch.zeros(shape), torch.zeros(shape)
+
+    def add(self, image: torch.Tensor) -> None:
+        """One more."""
+        self.number += 1
+        self._sum += image
+        self._sum_over_own += image / image.max()
+
+    @property
+    def image(self) -> NDArray[np.float32]:
+        return (self._sum / self.number).numpy()
+
+    @property
+    def over_own(self) -> NDArray[np.float32]:
+        return (self._sum_over_own / self.number).numpy()
 
 
 def whole_psnr(x: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
@@ -124,7 +150,8 @@ def picture(truth: NDArray[np.float32], images: dict[str, NDArray[np.float32]], 
     """One axial slice of the truth and of what was made of it; below, the errors, blue where too dark."""
     from PIL import Image, ImageDraw, ImageFont
 
-    chosen = {"truth": truth} | {k: v for k, v in images.items() if k not in ("spline", "consensus")}
+    shifted = [k for k in images if k.startswith("regss") and not k.endswith(f" {FEWER} shifts")]
+    chosen = {"truth": truth} | {k.removeprefix("regss, "): images[k] for k in ("cubic spline", *shifted)}
     peak = float(np.percentile(truth, 99.5))
     wide, high = truth.shape[:2]
     top, gap = 22, 4
