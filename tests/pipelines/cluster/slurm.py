@@ -12,6 +12,8 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import psutil
+
 TOOLS = {
     name: shutil.which(name) for name in ("munged", "slurmctld", "slurmd", "srun", "squeue", "scancel", "sbatch")
 }
@@ -108,6 +110,11 @@ class OneNode:
                 process.kill()
                 process.wait()
         self._processes.clear()
+        ours = str(self._folder / "bin")
+        for left in psutil.process_iter():  # what a killed job has left behind
+            with contextlib.suppress(psutil.Error):
+                if ours in left.environ().get("PATH", ""):
+                    left.kill()
 
     def _munge(self) -> None:
         key = self._folder / "munge.key"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import importlib.util
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -94,12 +97,13 @@ def test_on_slurm_with_a_job_killed(tmp_path, again):
         run = command(source, out, "--shards", "4", "--profile", "slurm", "--memory-mb", "3000")
         run += [f"--snakemake={word}" for word in extra] + ["--", "--no-report", "--noise", "0"]
         environment = cluster.environment | {"OMP_NUM_THREADS": "1"}
-        first = subprocess.Popen(run, cwd=ROOT, env=environment, stdout=log, stderr=log)
+        first = subprocess.Popen(run, cwd=ROOT, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
             early = kill_one(cluster, out, first, tmp_path / "log")
             code = first.wait(900)
         finally:
-            first.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(first.pid, signal.SIGKILL)
         finished = results(out)
         if again == "by hand":
             assert code == 1, (tmp_path / "log").read_text()[-3000:]
