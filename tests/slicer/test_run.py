@@ -170,7 +170,7 @@ def test_a_series(chosen: Path, work: Path, tmp_path: Path, known: Known) -> Non
 
     from medsr.io import open_volume
 
-    run = start(write_scan(tmp_path / "series.nii.gz", "flipped", frames=3), work, known)
+    run = start(write_scan(tmp_path / "series.nii.gz", "flipped", frames=3), work, known, method="spline")
     run.wait()
     truth = open_volume(run.folder.result)
     series = frames.read(run.folder.result)

@@ -134,6 +134,7 @@ def test_through_the_form(grid: str, form: Any, scene: Any, loaded: Any, work: P
     volume = loaded(grid)
     source = Path(volume.GetStorageNode().GetFileName())
     form.ui.inputSelector.choose(volume)
+    form.ui.methodComboBox.choose("spline")
     form.ui.targetComboBox.choose("voxel size (mm)")
     form.ui.targetLineEdit.text = "0.8"
     form.ui.runButton.click()
@@ -144,6 +145,7 @@ def test_through_the_form(grid: str, form: Any, scene: Any, loaded: Any, work: P
     assert [v.GetName() for v in results] == ["scan", "scan_desc-sr", "scan_desc-sr_residual"]
     route = source.with_name("route.nii.gz")
     line = [python_with_medsr(), "-m", "medsr", "reconstruct", str(source), "-o", str(route), "--spacing", "0.8"]
+    line += ["--method", "spline"]
     subprocess.run(line, check=True, capture_output=True)
     for node, path in ((results[1], route), (results[2], source.with_name("route_residual.nii.gz"))):
         data, affine = as_slicer_has_it(open_volume(path))
@@ -163,6 +165,7 @@ def test_shown_side_by_side_and_linked(form: Any, scene: Any, loaded: Any) -> No
 
     volume = loaded("oblique thick")
     form.ui.inputSelector.choose(volume)
+    form.ui.methodComboBox.choose("spline")
     logics = []
     for number in range(3):  # the views' logics, which Slicer's layout manager makes
         logic = slicer.vtkMRMLSliceLogic()
@@ -251,6 +254,7 @@ def test_a_series_comes_as_a_sequence(form: Any, scene: Any, tmp_path: Path) -> 
     source = open_volume(path)
     form.ui.filePathLineEdit.choose(str(path))
     before = state(scene)
+    form.ui.methodComboBox.choose("spline")
     form.ui.mapsCheckBox.checked = form.ui.sideBySideCheckBox.checked = False
     form.ui.runButton.click()
     until_idle(form)

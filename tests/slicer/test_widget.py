@@ -133,6 +133,7 @@ def test_what_is_offered(chosen: Path, opened: Callable[[], Form]) -> None:
     assert all(row.toolTip in helps for row in rows.values())
     form.widget.enter()
     assert form.ui.environmentLabel.text.startswith("medsr 0.")
+    form.ui.methodComboBox.choose("spline")
     assert "B-spline" in form.ui.methodComboBox.toolTip
     assert len(form.ui.moreCollapsibleButton.layout().rows) == 1, "made again, not beside the old ones"
     form.ui.methodComboBox.choose("linear")
@@ -144,6 +145,7 @@ def test_volume_in_volume_out(chosen: Path, work: Path, opened: Callable[[], For
     assert not form.ui.runButton.enabled
     form.ui.inputSelector.choose(Volume(form.scene, "Head T1"))
     assert not form.ui.cancelButton.enabled
+    form.ui.methodComboBox.choose("spline")
     form.ui.targetComboBox.choose("factor")
     form.ui.targetLineEdit.text = "1,1,2"
     form.ui.runButton.click()
