@@ -209,6 +209,9 @@ class Job:
         metavar="NAME",
         group="what is wanted",
     )
+    fast: bool = _option(
+        False, "the faster form of a method that has one, a little less good", group="what is wanted"
+    )
     spacing: tuple[float, ...] | None = _option(
         None,
         "target voxel size in mm, e.g. 1 or 0.9,0.9,1; default: thick slices go to the in-plane spacing, "

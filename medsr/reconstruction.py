@@ -33,6 +33,7 @@ def reconstruct(
     series: str | None = None,
     method: str = AUTO,
     model: str | None = None,
+    fast: bool = False,
     slice_thickness: float | None = None,
     psf: str | Mapping[str, str] | None = None,
     noise: float | None = None,
@@ -59,6 +60,7 @@ def reconstruct(
     series : which series of a DICOM folder: its number, its UID or its description; by default the only one.
     method : a name from `medsr models`; "auto" for the default of the scan's kind.
     model : the trained network of a method that takes one; None for the method's own choice.
+    fast : the faster form of a method that has one, a little less good.
     slice_thickness : full width at half maximum of the slice profile, mm.
     psf : kind of point spread, for all refined axes or by axis: ``"gaussian"``, ``{"z": "boxcar"}``.
     noise : standard deviation in the image's units; 0 for none; None to estimate it.
@@ -85,6 +87,7 @@ def reconstruct(
         told = {
             "series": series,
             "model": model,
+            "fast": fast or None,
             "spacing": spacing,
             "slice_thickness": slice_thickness,
             "psf": psf,
@@ -120,7 +123,7 @@ def reconstruct(
         volume = header if isinstance(header, Volume) else header.load()
     with timed(timings, "plan"):
         acquisition = plan_acquisition(volume, noise=sigma, **options)
-    run = load_method(chosen.name) if model is None else load_method(chosen.name, model)
+    run = load_method(chosen.name, model, fast=fast)
     with timed(timings, "reconstruct"), _threads(threads):
         arrays = _frames(volume, acquisition, run, negative, where, progress)
     image, residual, uncertainty, made_with = arrays
@@ -138,7 +141,7 @@ def reconstruct(
             "assumptions": list(acquisition.assumptions),
         },
         figures=figures,
-        flags=tuple([Flag("warning", note) for note in volume.notes] + _domain(chosen, acquisition))
+        flags=tuple([Flag("warning", note) for note in volume.notes] + _domain(chosen, volume, acquisition))
         + missed_promises(chosen, figures),
         timings=timings,
         memory=planned,
@@ -260,12 +263,18 @@ def _norm(values: NDArray[np.float32]) -> float:
     return float(np.sqrt(sum(np.sum(np.square(slab, dtype=np.float64)) for slab in values)))
 
 
-def _domain(chosen: Card, acquisition: SliceAcquisition) -> list[Flag]:
+def _domain(chosen: Card, volume: Volume, acquisition: SliceAcquisition) -> list[Flag]:
     flags = []
     ratios = [m / f for m, f in zip(acquisition.measured.spacing, acquisition.fine.spacing, strict=True)]
+    peak = float(np.percentile(volume.data, 99.5))
     for what, values, bounds in (
         ("voxel sizes of the scan (mm)", acquisition.measured.spacing, chosen.domain.spacing),
         ("refinements", ratios, chosen.domain.ratio),
+        (
+            "noise over the scan's 99.5th percentile",
+            [acquisition.noise / peak if peak > 0 else 0],
+            chosen.domain.noise,
+        ),
     ):
         if bounds and not all(bounds[0] * 0.99 <= v <= bounds[1] * 1.01 for v in values):
             shown = ", ".join(f"{v:.3g}" for v in values)

@@ -98,6 +98,10 @@ def check(job: Job) -> None:
         from medsr.methods.registry import check_model
 
         check_model(job.method, job.model)
+    if job.fast:
+        from medsr.methods.registry import check_fast
+
+        check_fast(job.method)
 
 
 def find_inputs(job: Job) -> list[Scan]:
@@ -200,6 +204,7 @@ def _reconstruct(
         job.spacing,
         method=job.method,
         model=job.model,
+        fast=job.fast,
         slice_thickness=job.slice_thickness,
         psf=job.psf,
         noise=job.noise,

@@ -42,3 +42,32 @@ def without_phase(
     growth = times / times[0] if times[0] > 0 else np.ones_like(times)
     turn = np.exp(-1j * phase[:, None] * growth).astype(np.complex64)
     return data * turn[:, None]
+
+
+def phases_against(
+    data: NDArray[np.complex64], seen: NDArray[np.complex64], times: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Phase φ in rad and its rate ω in rad/s of each frame against a still image, (frames, 2) float64.
+
+    ``min |Σ_cm (y_tcm - exp(i(φ_t + ω_t τ_m)) ŷ_tcm)|²`` by three Gauss-Newton steps, τ from the first sample:
+    every sample votes with its strength, and an interleaf that turns from frame to frame is accounted for, as
+    the centre of k-space alone is not.
+
+    Parameters
+    ----------
+    data : y, (frames, coils, samples). seen : ŷ, what the image would have given, the same shape.
+    times : (samples,) in s.
+    """
+    tau = times - times.min()
+    z = np.einsum("tcm,tcm->tm", seen.conj(), data).astype(np.complex128)
+    fitted = np.stack([np.angle(z.sum(1)), np.zeros(len(z))], axis=1)
+    for _ in range(3):
+        left = z * np.exp(-1j * (fitted[:, :1] + fitted[:, 1:] * tau))
+        weights = left.real.clip(0)
+        normal = np.stack([(weights * tau**p).sum(1) for p in range(3)])
+        right = np.stack([(left.imag * tau**p).sum(1) for p in range(2)])
+        det = np.maximum(normal[0] * normal[2] - normal[1] ** 2, 1e-12 * normal[0] * normal[2] + 1e-300)
+        fitted[:, 0] += (normal[2] * right[0] - normal[1] * right[1]) / det
+        fitted[:, 1] += (normal[0] * right[1] - normal[1] * right[0]) / det
+    fitted[:, 0] = np.unwrap(fitted[:, 0])
+    return fitted

@@ -12,20 +12,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medsr.acquisition.compress import compression_matrix
-from medsr.acquisition.phase import frame_phases, without_phase
+from medsr.acquisition.phase import frame_phases, phases_against, without_phase
 from medsr.acquisition.sensitivities import espirit
 from medsr.acquisition.spiral import SpiralAcquisition, composite, density_of, readouts_to_fill
 from medsr.acquisition.trajectory import delayed
 from medsr.errors import InputError, UsageError
 from medsr.measurement import KSpace
 from medsr.operators.offresonance import TimeSegments
+from medsr.operators.sense import Sense
 from medsr.volume import Grid, Volume
 
 TAIL = 1e-4
 """Share of the composite image's energy that coil compression may leave out: below the noise of any scan."""
 
-ENOUGH = 2
-"""Full sets of readouts that a run must hold for coil maps to come from its mean rather than a calibration."""
+PHASE_ROUNDS, PHASE_EPS = 2, 1e-3
+"""Of fitting the frames' phases to the mean image, and the accuracy of its samples."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,6 +98,7 @@ class Prepared:
         images = self._coil_images(scan, designed, data)
         data, images, back = self._compressed(data, images)
         maps = _as_received(espirit(images), back)
+        data = self._still(scan, designed, data, maps, images)
         return SpiralAcquisition(
             kspace=torch.from_numpy(np.ascontiguousarray(data)),
             trajectories=torch.from_numpy(trajectory.astype(np.float64)),
@@ -107,16 +109,18 @@ class Prepared:
             copies=self.copies,
             readouts=scan.readouts,
             tr=scan.tr,
+            spacing=scan.grid.spacing[: scan.dims],
             segments=self._segments(scan),
             workers=self.how.workers,
         )
 
     def _coil_images(self, scan: KSpace, designed: KSpace, data: NDArray[np.complex64]) -> Tensor:
-        """Fully sampled coil images: of the mean over time, or of the calibration where the run is short."""
+        """Fully sampled coil images: of the calibration where it fills k-space, else of the mean over time."""
         total = scan.frames * scan.readouts
-        if scan.calibration is not None and designed.calibration is not None and total < ENOUGH * self.copies:
+        calibration = scan.calibration
+        if calibration is not None and designed.calibration is not None and calibration.readouts >= self.copies:
             self._say("coil sensitivities: ESPIRiT of the calibration scan")
-            scan, designed = scan.calibration, designed.calibration
+            scan, designed = calibration, designed.calibration
             data, total = scan.data[0], scan.readouts
         else:
             self._say("coil sensitivities: ESPIRiT of the mean over time")
@@ -124,6 +128,42 @@ class Prepared:
                 self._say("warning: the run is too short to fill k-space, and coil sensitivities will be poor")
         weights = density_of(designed.trajectory_of(0), scan.readouts, total) * self.partitions
         return composite(data, scan.trajectory_of(0), weights, scan.image_shape)
+
+    def _still(
+        self,
+        scan: KSpace,
+        designed: KSpace,
+        data: NDArray[np.complex64],
+        maps: Tensor,
+        images: Tensor,
+    ) -> NDArray[np.complex64]:
+        """The data with what is left of each frame's phase, and its growth over the readout, taken out.
+
+        Fitted to the image that the coil maps came from, then to the gridded mean of all frames.
+        """
+        total = scan.frames * scan.readouts
+        if total < self.copies:
+            return data
+        trajectory = scan.trajectory_of(0)
+        weights = density_of(designed.trajectory_of(0), scan.readouts, total) * self.partitions
+        power = maps.abs().square().sum(0).clamp(min=1e-6)
+        tau = scan.times - scan.times.min()
+        before = data
+        for turn_number in range(PHASE_ROUNDS):
+            if turn_number > 0:
+                images = composite(data, trajectory, weights, scan.image_shape)
+            mean = (maps.conj() * images).sum(0) / power
+            seen = np.empty_like(data)
+            for t in range(scan.frames):
+                points = torch.as_tensor(trajectory[t], dtype=torch.float64)
+                seen[t] = Sense(points, maps, eps=PHASE_EPS).forward(mean).numpy()
+            fitted = phases_against(before, seen, scan.times)
+            fitted[:, 0] -= np.median(fitted[:, 0])
+            turn = np.exp(-1j * (fitted[:, :1] + fitted[:, 1:] * tau)).astype(np.complex64)
+            data = before * turn[:, None]
+        rest = float(np.std(fitted[:, 0]))
+        self._say(f"rest of each frame's phase fitted and taken out ({rest:.2g} rad over time)")
+        return data
 
     def _compressed(
         self, data: NDArray[np.complex64], images: Tensor

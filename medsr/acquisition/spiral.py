@@ -33,6 +33,7 @@ class SpiralAcquisition:
     copies : how many readouts fill k-space (in a slab, those of all partitions).
     readouts : of a frame.
     tr : time from frame to frame in s; None where unknown.
+    spacing : of the voxels along each axis of a frame, mm.
     segments : off-resonance during the readout; None where it is not known.
     workers : threads to work in; the result does not depend on it.
     """
@@ -45,6 +46,7 @@ class SpiralAcquisition:
     copies: int
     readouts: int = 1
     tr: float | None = None
+    spacing: tuple[float, ...] = (2.0, 2.0, 2.0)
     segments: TimeSegments | None = None
     workers: int = 1
 

@@ -14,6 +14,7 @@ from medsr.job import Job
 from medsr.models.checksums import checksums
 from medsr.outputs import Outputs
 from medsr.outputs_dicom import SeriesOutputs
+from medsr.run import method_for
 
 MAX_BYTES = 1 << 26
 
@@ -38,9 +39,9 @@ def finished(job: Job, scan: Scan, outputs: Outputs | SeriesOutputs) -> dict[str
             hint="--force replaces it, -o names another folder",
         )
     ours = said["medsr"]
-    differs = [name for name, value in made_by(job).items() if ours.get(name) != value]
+    differs = [name for name, value in made_by(job, scan).items() if ours.get(name) != value]
     used = ours.get("weights_sha256")
-    differs += ["weights"] if used is not None and used not in checksums(job.method) else []
+    differs += ["weights"] if used is not None and used not in checksums(method_for(job, scan).name) else []
     differs += ["options"] if _shaping(ours.get("options")) != _plain(job.shaping()) else []
     if differs:
         if job.force:
@@ -55,9 +56,9 @@ def finished(job: Job, scan: Scan, outputs: Outputs | SeriesOutputs) -> dict[str
     return said
 
 
-def made_by(job: Job) -> dict[str, Any]:
+def made_by(job: Job, scan: Scan) -> dict[str, Any]:
     """What of the program a result depends on, by the names of the sidecar."""
-    return {"version": VERSION, "method": job.method}
+    return {"version": VERSION, "method": method_for(job, scan).name}
 
 
 def read_sidecar(path: Path) -> dict[str, Any] | None:

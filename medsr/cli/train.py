@@ -78,6 +78,12 @@ def command(arguments: argparse.Namespace) -> int:
         return _slices(arguments, table, changes, seconds)
     if arguments.start is not None:
         raise UsageError("--start is for the 2D systems", got=arguments.recipe)
+    if table.get("kind") == "srcnn3d":
+        from medsr.training import srcnn3d
+
+        recipe = replace(srcnn3d.load_srcnn3d_recipe(arguments.recipe), **changes)
+        srcnn3d.train(recipe, data, out, say, seconds)
+        return 0
     from medsr.training import consensus
     from medsr.training.recipe import load_recipe
 

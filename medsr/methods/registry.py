@@ -13,19 +13,22 @@ from medsr.models.card import AUTO, card, cards, chosen_card
 from medsr.models.slices import model
 
 
-def load_method(name: str, using: str | None = None) -> Method:
+def load_method(name: str, using: str | None = None, *, fast: bool = False) -> Method:
     """The callable behind the card `name` of an image method, `using` a model where one is chosen.
 
     Raises
     ------
     UsageError
-        where there is no such method, or it has no models to choose from.
+        where there is no such method, it has no models to choose from, or no `fast` form.
     """
     function: Callable[..., Estimate] = _load(name, "image")
-    if using is None:
-        return function
-    check_model(name, using)
-    return partial(function, model=using)
+    if using is not None:
+        check_model(name, using)
+        function = partial(function, model=using)
+    if fast:
+        check_fast(name)
+        function = partial(function, fast=True)
+    return function
 
 
 def load_series_method(name: str) -> SeriesMethod:
@@ -37,6 +40,13 @@ def load_series_method(name: str) -> SeriesMethod:
 def _load(name: str, kind: str) -> Any:
     module, _, attribute = chosen_card(name, kind).entry.partition(":")
     return getattr(import_module(module), attribute)
+
+
+def check_fast(method: str) -> None:
+    """Raises a UsageError where `method` has no faster form."""
+    if not chosen_card(method, "image").fast:
+        others = ", ".join(n for n, c in cards().items() if c.fast)
+        raise UsageError(f"{method} has no faster form", hint=f"leave --fast out, or choose --method {others}")
 
 
 def check_model(method: str, name: str) -> None:

@@ -18,11 +18,14 @@ AUTO = "auto"
 class Domain:
     """What a method was made for; None where it does not care.
 
-    spacing : least and greatest voxel size of the scan, mm. ratio : least and greatest refinement of an axis.
+    contrasts : in words. spacing : least and greatest voxel size of the scan, mm. ratio : least and greatest
+    refinement of an axis. noise : least and greatest standard deviation over the scan's 99.5th percentile.
     """
 
+    contrasts: str | None = None
     spacing: tuple[float, float] | None = None
     ratio: tuple[float, float] | None = None
+    noise: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class Card:
     default: bool = False
     """Whether it is what is done unless another method is named, for its kind."""
     learned: bool = False
+    fast: bool = False
+    """Whether it has a faster form (`--fast`)."""
     models: bool = False
     """Whether it takes one of the trained 2D networks (`medsr.models.slices`)."""
     uncertainty: str | None = None
@@ -118,7 +123,9 @@ def chosen_card(name: str, kind: str) -> Card:
 
 
 def _read(table: dict[str, Any]) -> Card:
-    domain = {k: tuple(v) for k, v in table.pop("domain", {}).items()}
+    domain: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in table.pop("domain", {}).items()
+    }
     weights = {name: Weights(**w) for name, w in table.pop("weights", {}).items()}
     promise = Promise(**table.pop("promise", {}))
     return Card(**table, promise=promise, domain=Domain(**domain), weights=weights)

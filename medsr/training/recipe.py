@@ -49,7 +49,7 @@ def load_recipe(name: str) -> Recipe:
     table = read_recipe(name)
     table.pop("kind", None)
     try:
-        sources = tuple(_source(s) for s in table.pop("source"))
+        sources = tuple(read_source(s) for s in table.pop("source"))
         if "easy" in table:
             table["easy"] = tuple(table["easy"])
         return Recipe(**table, source=sources)
@@ -57,6 +57,7 @@ def load_recipe(name: str) -> Recipe:
         raise InputError(f"{name}: not a recipe", got=str(error), hint="compare with a shipped one") from None
 
 
-def _source(table: dict[str, Any]) -> Source:
+def read_source(table: dict[str, Any]) -> Source:
+    """A [[source]] table."""
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
     return Source(**fields)

@@ -54,6 +54,9 @@ SETTINGS = {
     "x4 through-plane, 2 %, told 0.8": Setting(4, True, "gaussian", 2, told=0.8),
     "x4 through-plane, 2 %, told 1.2": Setting(4, True, "gaussian", 2, told=1.2),
 }
+RESOLVED = 1.5
+"""The last axis is the one across the slices, but where it is this many times coarser than the others already."""
+
 METHODS = ("bspline", "spline", "one view", "consensus")
 
 
@@ -78,7 +81,8 @@ def main() -> None:
 def scan_of(head: Volume, setting: Setting) -> tuple[NDArray[np.float32], SliceAcquisition, Volume]:
     """The scan (x, y, z), what its reconstruction is told, and the truth on the fine grid."""
     spacing = head.grid.spacing
-    axis = int(np.argmax(head.grid.shape)) if setting.through else None
+    thick = 2 if spacing[2] < RESOLVED * min(spacing) else 0
+    axis = thick if setting.through else None
     coarse = [s * (1.0 if setting.through and a != axis else setting.ratio) for a, s in enumerate(spacing)]
     thickness = None if axis is None else setting.thickness * coarse[axis]
     scan = simulate_lowres(

@@ -115,14 +115,15 @@ def wanted(chosen: list[str] | None, scale: tuple[int, int]) -> list[str]:
     return [n for n in names if chosen is None or n in chosen]
 
 
-def cost(name: str, scale: tuple[int, int]) -> dict[str, float]:
-    """Parameters (millions), multiply-accumulates (thousands) a voxel of the result; two reformats count twice."""
+def cost(name: str, scale: tuple[int, int]) -> dict[str, Any]:
+    """Parameters (millions), multiply-accumulates (thousands) a voxel (both reformats), and which weights."""
     if name in cards():
         return {}
     card, stage = model(name)
     weights = card.choose(scale, stage)
     passes = 2 if scale[1] == 1 else 1
     return {
+        "sha256": weights.sha256,
         "M par.": weights.parameters / 1e6,
         "kMAC/vox": passes * macs_per_output_pixel(load_network(weights)) / 1e3,
     }

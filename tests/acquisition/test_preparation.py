@@ -23,8 +23,14 @@ def test_a_slice_is_ready():
     assert a.noise == pytest.approx(run.noise_level, rel=0.03)
     assert a.kspace.dtype == a.maps.dtype == torch.complex64
     assert a.undersampling == pytest.approx(N * N / a.samples)
-    for words in ("acceleration 4", "pre-whitened", "phase of each frame", "ESPIRiT of the mean over time"):
+    for words in ("acceleration 4", "pre-whitened", "phase of each frame", "ESPIRiT of the calibration scan"):
         assert any(words in note for note in prepared.notes), words
+
+
+def test_without_a_calibration_the_coils_come_from_the_mean():
+    prepared = Prepared(dataclasses.replace(small_run().kspace, calibration=None))
+    prepared.slice(0)
+    assert any("ESPIRiT of the mean over time" in note for note in prepared.notes)
 
 
 def test_noise_after_preparation_is_white():

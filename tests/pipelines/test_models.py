@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from medsr.models import slices as registry
-from medsr.models.slices import models
+from medsr.models.slices import Weights, models
 from medsr.networks import NETWORKS
 from medsr.training.slices.loop import save_weights
 from medsr.training.slices.recipe import read_recipe, shipped_recipes, slice_recipe
@@ -42,6 +42,17 @@ def test_a_run_is_taken_in_and_taken_in_again(tmp_path: Path, monkeypatch: pytes
     assert (one.scale, one.stage, one.seed, one.patches, one.gain_db) == ((4, 1), "pixel", 1, 28, 0.25)
     monkeypatch.setattr(registry, "weights_folder", lambda: tmp_path / "weights")
     assert registry.load_network(one).scale == (4, 1)
+
+
+def test_figures_are_those_of_the_very_same_weights() -> None:
+    one = Weights("f", "abc", (4, 1), "pixel", "r", 1, 4000, 10, 0.5)
+    rows = [
+        {"head": "H", "mode": "x4 through", "name": "spline", "psnr": 29.0},
+        {"head": "H", "mode": "x4 through", "name": "drudn", "psnr": 31.004, "sha256": "abc"},
+        {"head": "H", "mode": "x4 through", "name": "gcn", "psnr": 33.0, "sha256": "other"},
+    ]
+    assert intake.figures(one, rows) == {"H PSNR": 31.0, "H over spline": 2.0}
+    assert intake.figures(one, rows[:1]) == {}
 
 
 def test_claims_compare_recipes_that_exist_and_saw_as_much() -> None:

@@ -87,6 +87,7 @@ def carried(source: Any, *, deidentify: bool) -> Dataset:
         said = [term for term in texts(source, keyword) if term in terms]
         if said:
             setattr(kept, keyword, said if len(said) > 1 else said[0])
+    _inversion(kept)
     for keyword in UIDS:
         name = text(source, keyword)
         known = name if is_uid(name) else derived_uid(keyword, name or text(source, "SeriesInstanceUID"))
@@ -97,6 +98,14 @@ def carried(source: Any, *, deidentify: bool) -> Dataset:
         kept.PatientIdentityRemoved = "YES"
         kept.DeidentificationMethod = "medsr: attributes by allow-list, UIDs hashed, dates removed"
     return kept
+
+
+def _inversion(kept: Dataset) -> None:
+    """An inversion time belongs to inversion recovery alone (type 2C); GE writes it always."""
+    if "IR" in kept.get("ScanningSequence", ""):
+        kept.setdefault("InversionTime", None)
+    elif "InversionTime" in kept:
+        del kept.InversionTime
 
 
 def words(source: Any, keyword: str, limit: int) -> str:

@@ -14,7 +14,7 @@ from medsr.io.dicom.derived import MANUFACTURER, Plan, describe
 from medsr.io.dicom.uids import derived_uid
 from medsr.volume import Volume
 
-LABEL = "STD_DEVIATION"
+LABEL = "UNCERTAINTY"
 NUMBER_OFFSET = 500
 """Added to the Series Number of the images."""
 
@@ -42,7 +42,7 @@ def _map(plan: Plan, images: list[Dataset], stack: NDArray[np.float32], series_u
     planes = plan.planes
     values = hd.pm.RealWorldValueMapping(
         lut_label=LABEL,
-        lut_explanation="Standard deviation of the image's values",
+        lut_explanation="Half width of an interval around the image's values",
         unit=hd.sr.CodedConcept("1", "UCUM", "no units"),
         value_range=(float(stack.min()), float(stack.max())),
         slope=1.0,
@@ -64,7 +64,7 @@ def _map(plan: Plan, images: list[Dataset], stack: NDArray[np.float32], series_u
         real_world_value_mappings=[values],
         window_center=(low + high) / 2,
         window_width=max(high - low, 1e-6),
-        content_description="Standard deviation of the result, for research use only",
+        content_description="Uncertainty: half width of an interval; research use only",
         content_label=LABEL,
         pixel_measures=hd.PixelMeasuresSequence(
             pixel_spacing=planes.spacing, slice_thickness=plan.thickness, spacing_between_slices=planes.across

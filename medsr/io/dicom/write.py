@@ -62,8 +62,8 @@ def write_series(
     volume : (x, y, z) or (t, x, y, z); slices are written across z. Values are kept to 1/65535 of the largest.
     source : the series that it was made from; its patient, study and frame of reference are carried on, from an
         allow-list of attributes. Without one, the result gets a study of its own and an empty patient.
-    uncertainty : standard deviation of `volume`, on its grid; written beside it as Parametric Maps in single
-        precision.
+    uncertainty : half width of an interval around `volume`, on its grid; written beside it as Parametric Maps in
+        single precision.
     series_number : 9000 + the source's where None.
     series_description : the source's where None; the research-use mark is put behind it.
     enhanced : one Enhanced MR image in place of a classic image for each slice.

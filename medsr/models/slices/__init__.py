@@ -39,6 +39,8 @@ class Weights:
     patches: int
     parameters: int
     gain_db: float
+    figures: dict[str, float] = field(default_factory=dict, hash=False)
+    """On test heads, by `pipelines.benchmarks.models`: PSNR in dB, and that over `spline`."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,9 @@
-"""Scan, result and residual in Slicer's own slice views, as a picture:
+"""Scan, result and maps in Slicer's own slice views, as a picture:
 
 ``.venv/slicer/render/bin/python pipelines/slicer/pictures/views.py --python .venv/bin/python``
+
+With ``--method consensus`` its uncertainty is shown too; a network takes its time, so only rows around the plane
+that is shown are reconstructed then.
 
 Scene, runs and layout are those of the module (MedSRLib); trame-slicer draws the views without a window.
 """
@@ -17,6 +20,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "MedSR"))
 SAMPLE = HERE.parents[2] / "tests" / "data" / "colin27_1x1x4mm.nii.gz"
 SIDE = 380
+ANTERIOR = -20.0
+"""Where the coronal plane that is shown lies, mm."""
 
 import numpy as np
 from MedSRLib import form, layout
@@ -30,19 +35,30 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
 
 
-def reconstruct(app: SlicerApp, scan: Any, python: str, work: str) -> list[Any]:
-    """The volumes to show: the scan, and what comes of it as the module brings it back."""
+def rows_around(app: SlicerApp, scan: Any, anterior: float, rows: int) -> Any:
+    """A volume of some rows (j) of the scan on either side of a coronal plane."""
+    to_ras, data = lib.to_ras(scan), lib.voxels(scan)
+    middle = round((anterior - to_ras[1, 3]) / to_ras[1, 1])
+    to_ras[1, 3] += to_ras[1, 1] * (middle - rows)
+    slab = app.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "scan")
+    lib._fill(slab, np.ascontiguousarray(data[:, middle - rows : middle + rows + 1]), to_ras)
+    slab.CreateDefaultDisplayNodes()
+    lib.show_like(slab, scan)
+    return slab
+
+
+def reconstruct(app: SlicerApp, scan: Any, python: str, method: str, work: str) -> dict[str, Any]:
+    """What comes of the scan, as the module brings it back."""
     folder = WorkFolder(work)
     lib.export(scan, folder.scan)
-    folder.write_facts(lib.facts_of(scan))
+    folder.write_facts({"SliceThickness": 4, "MRAcquisitionType": "2D"})  # as the sample's sidecar says
     known = form.parameters(form.shipped() or "")
-    run = Run(Environment(python), folder.scan, folder, {"method": "spline"}, known, scan.GetName())
+    run = Run(Environment(python), folder.scan, folder, {"method": method}, known, scan.GetName())
     try:
         run.wait()
-        added = lib.add_results(app.scene, scan, folder.result, run.maps, scan.GetName())
+        return lib.add_results(app.scene, scan, folder.result, run.maps, scan.GetName())
     finally:
         run.close()
-    return [scan, *added.values()]
 
 
 def open_views(app: SlicerApp, count: int) -> list[SliceView]:
@@ -84,19 +100,27 @@ def in_a_row(images: list[Image.Image], titles: list[str]) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--python", required=True, help="an interpreter that has medsr")
+    parser.add_argument("--method", default="spline")
     arguments = parser.parse_args()
     app = SlicerApp()
     scan = app.io_manager.load_volumes([str(SAMPLE)])[0]
     scan.SetName("scan")
+    slab = scan if arguments.method == "spline" else rows_around(app, scan, ANTERIOR, 12)
     with tempfile.TemporaryDirectory() as work:
-        volumes = reconstruct(app, scan, str(Path(arguments.python).absolute()), work)
+        python = str(Path(arguments.python).absolute())
+        added = reconstruct(app, slab, python, arguments.method, work)
     orientation = layout.across_the_slices(scan)
-    views = open_views(app, len(volumes))
-    layout.fill(app.scene, volumes, orientation)
-    titles = ["scan, 4 mm slices", "result, 1 mm", "residual"]
-    picture = in_a_row([look(view, offset=-20.0, closer=1.25) for view in views], titles)
-    path = HERE / "before_after.png"
-    picture.convert("L").save(path, optimize=True)
+    views = open_views(app, 1 + len(added))
+    layout.fill(app.scene, [slab, *added.values()], orientation)
+    titles = ["scan, 4 mm slices", "result, 1 mm", *list(added)[1:]]
+    pictures = [look(view, ANTERIOR, closer=1.25) for view in views]
+    path = HERE / ("before_after.png" if arguments.method == "spline" else f"{arguments.method}.png")
+    picture = in_a_row(pictures, titles)
+    if arguments.method == "spline":
+        picture = picture.convert("L")
+    else:
+        picture = picture.resize((picture.width * 3 // 4, picture.height * 3 // 4)).quantize(256)
+    picture.save(path, optimize=True)
     print(path, path.stat().st_size)
 
 

@@ -126,6 +126,17 @@ def test_learned_results_say_so(tmp_path, source):
     assert one.SliceThickness == 2.5
 
 
+@pytest.mark.parametrize(("sequence", "kept"), [("GR", False), (["GR", "IR"], True)])
+def test_an_inversion_time_needs_an_inversion(tmp_path, sequence, kept):
+    def edit(one, time, place):
+        one.ScanningSequence, one.InversionTime = sequence, "450"
+
+    write_classic(tmp_path / "source", numbers(8, 6, 4), AFFINE, edit=edit)
+    source = list_series(tmp_path / "source")[0]
+    one = heads(write_series(tmp_path / "out", result(finer(source)), MADE, source=source))[0]
+    assert one.get("InversionTime") == (450 if kept else None)
+
+
 def test_long_descriptions_keep_the_mark(tmp_path, source):
     written = write_series(
         tmp_path / "out", result(finer(source)), MADE, source=source, series_description="x" * 90

@@ -79,7 +79,7 @@ HEADERS = "dicom/dicom2nifti_headers"
     ("folder", "options"),
     [
         ("dicom/SAG-anon_skyra_mprage", ("--spacing", "0.86,0.86,0.8")),
-        (f"{HEADERS}/ge/anatomical/001", ("--spacing", "1.0")),
+        (f"{HEADERS}/ge/anatomical/001", ("--spacing", "0.9")),
         (f"{HEADERS}/philips/anatomical/001", ("--spacing", "0.9")),
         (f"{HEADERS}/siemens_multiframe/anatomical/001", ("--spacing", "0.9")),
     ],

@@ -21,7 +21,7 @@ FACTS = ("SliceThickness", "MRAcquisitionType", "SliceEncodingDirection", "Repet
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 
-HEAT = ("vtkMRMLColorTableNodeFileInferno.txt", "vtkMRMLColorTableNodeIron")
+HEAT = ("vtkMRMLColorTableNodeFileInferno.txt", "vtkMRMLPETProceduralColorNodePET-Heat")
 """Colours from dark to bright; the first that there is: it is even in lightness, the second is in every scene."""
 
 
@@ -112,15 +112,16 @@ def show_like(volume: Any, like: Any) -> None:
 
 
 def show_map(scene: Any, volume: Any, colours: tuple[str, ...], *, signed: bool) -> None:
-    """Colours for a map: from zero to its 99.5th percentile, or as far on either side of zero."""
+    """Colours for a map: from its 2nd to its 99.5th percentile; if `signed`, as far on either side of zero."""
     display = volume.GetDisplayNode()
     known = next((c for c in colours if scene.GetNodeByID(c) is not None), None)
     if known is not None:
         display.SetAndObserveColorNodeID(known)
     values = vtk_to_numpy(volume.GetImageData().GetPointData().GetScalars())
-    top = float(np.percentile(np.abs(values), 99.5)) or 1.0
+    low, top = map(float, np.percentile(np.abs(values), (2, 99.5)))
+    low = -top if signed else low
     display.SetAutoWindowLevel(0)
-    display.SetWindowLevel(2 * top if signed else top, 0.0 if signed else top / 2)
+    display.SetWindowLevel(top - low or 1.0, (top + low) / 2)
 
 
 def _load_volume(scene: Any, path: Path, name: str) -> Any:

@@ -1,0 +1,94 @@
+"""Spiral fMRI by a deep residual network on shared time frames: the paper's form."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from medsr.acquisition.spiral import SpiralAcquisition
+from medsr.errors import UsageError
+from medsr.methods.base import Estimate, Progress
+from medsr.methods.sliding_window import moving_mean
+from medsr.models.card import card
+from medsr.models.tensors import read_tensors, shipped_weights
+from medsr.networks.spiral_resnet import SpiralResNet
+
+GROUP = 16
+"""Frames that pass the network at a time."""
+
+
+def spiral_fmri(acquisition: SpiralAcquisition, progress: Progress) -> Estimate:
+    """``x_t = s_t + N(g_t, ..., s_t)``: g_t the gridded frame alone, s_t that of all the frames that fill k-space.
+
+    The network is that of `medsr.networks.spiral_resnet`. Its training saw ``‖A x - y‖²``; its result is not held
+    to the samples.
+    """
+    if len(acquisition.shape) != 2:
+        raise UsageError("spiral-fmri works on slices", got="a slab", hint="choose --method kt")
+    network = load_network()
+    progress(0.0, "gridding")
+    frames = SharedFrames.of(acquisition, network.spans)
+    x = torch.empty(acquisition.frames, *acquisition.shape, dtype=torch.complex64)
+    with torch.no_grad():
+        for first in range(0, acquisition.frames, GROUP):
+            some = slice(first, min(first + GROUP, acquisition.frames))
+            x[some] = frames.image(network(frames.channels(some)))
+            progress(0.3 + 0.7 * some.stop / acquisition.frames, "network")
+    return Estimate(x)
+
+
+@dataclass(frozen=True, eq=False)
+class SharedFrames:
+    """Gridded images of a run as the network takes them.
+
+    alone : of each frame's own samples, (frames, x, y). widths : frames in each span, from 1 up. turn, size : of
+    the mean image: its phase factor (x, y), taken out, and its 99th percentile, divided by.
+    """
+
+    alone: Tensor
+    widths: tuple[int, ...]
+    turn: Tensor
+    size: float
+
+    @classmethod
+    def of(cls, a: SpiralAcquisition, spans: int) -> SharedFrames:
+        """`spans` of them; the widest fills k-space, those between grow by equal factors."""
+        alone = torch.cat(
+            [a.gridded(a.kspace[t : t + GROUP], slice(t, t + GROUP)) for t in range(0, a.frames, GROUP)]
+        )
+        alone = alone * a.frame_gain
+        mean = alone.mean(0)
+        turn = torch.polar(torch.ones_like(mean.real), mean.angle())
+        size = float(torch.quantile(mean.abs().flatten(), 0.99)) or 1.0
+        full = min(a.frames_to_fill, a.frames)
+        widths = tuple(round(full ** (i / max(1, spans - 1))) for i in range(spans))
+        return cls(alone, widths, turn, size)
+
+    def channels(self, some: slice) -> Tensor:
+        """Of some frames, (frames, 2 spans, x, y)."""
+        first = max(0, some.start - max(self.widths))
+        last = min(len(self.alone), some.stop + max(self.widths))
+        near = self.alone[first:last] * (self.turn.conj() / self.size)
+        parts = []
+        for width in self.widths:
+            shared = moving_mean(near, width)[some.start - first : some.stop - first]
+            parts += [shared.real, shared.imag]
+        return torch.stack(parts, 1)
+
+    def image(self, output: Tensor) -> Tensor:
+        """What the network's output (frames, 2, x, y) means: (frames, x, y) complex."""
+        return torch.complex(output[:, 0], output[:, 1]) * (self.turn * self.size)
+
+
+@lru_cache(maxsize=1)
+def load_network() -> SpiralResNet:
+    """The network with the weights that medsr ships, checked against the card."""
+    weights = card("spiral-fmri").weights["any"]
+    tensors, about = read_tensors(shipped_weights(weights.file), weights.sha256)
+    network = SpiralResNet(**json.loads(about["network"]))
+    network.load_state_dict(tensors)
+    return network.eval().requires_grad_(False)

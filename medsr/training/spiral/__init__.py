@@ -1,0 +1,1 @@
+"""Training of the learned methods of spiral fMRI on simulated runs."""
