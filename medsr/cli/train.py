@@ -78,6 +78,11 @@ def command(arguments: argparse.Namespace) -> int:
         return _slices(arguments, table, changes, seconds)
     if arguments.start is not None:
         raise UsageError("--start is for the 2D systems", got=arguments.recipe)
+    return _volumes(arguments, table, changes, seconds)
+
+
+def _volumes(arguments: argparse.Namespace, table: dict[str, Any], changes: dict[str, Any], seconds: float) -> int:
+    data, out = Path(arguments.data), Path(arguments.output)
     if table.get("kind") == "spiral":
         return _spiral(arguments, table, changes, seconds)
     if table.get("kind") == "srcnn3d":
