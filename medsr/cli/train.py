@@ -78,6 +78,13 @@ def command(arguments: argparse.Namespace) -> int:
         return _slices(arguments, table, changes, seconds)
     if arguments.start is not None:
         raise UsageError("--start is for the 2D systems", got=arguments.recipe)
+    return _volumes(arguments, table, changes, seconds)
+
+
+def _volumes(arguments: argparse.Namespace, table: dict[str, Any], changes: dict[str, Any], seconds: float) -> int:
+    data, out = Path(arguments.data), Path(arguments.output)
+    if table.get("kind") == "spiral":
+        return _spiral(arguments, table, changes, seconds)
     if table.get("kind") == "srcnn3d":
         from medsr.training import srcnn3d
 
@@ -112,4 +119,14 @@ def _slices(arguments: argparse.Namespace, table: dict[str, Any], changes: dict[
         most_seconds=seconds,
         resume=arguments.resume,
     )
+    return 0
+
+
+def _spiral(arguments: argparse.Namespace, table: dict[str, Any], changes: dict[str, Any], seconds: float) -> int:
+    from medsr.training.spiral import shared_frames, unrolled
+    from medsr.training.spiral.recipe import spiral_recipe
+
+    recipe = replace(spiral_recipe(arguments.recipe, table), **changes)
+    train = shared_frames.train if recipe.method == "spiral-fmri" else unrolled.train
+    train(recipe, Path(arguments.data), Path(arguments.output), say, seconds)
     return 0
