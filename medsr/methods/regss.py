@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -71,11 +71,12 @@ def passes(
     *,
     aligned: bool = True,
     shifts: Sequence[int] = SHIFTS,
+    box: Sequence[range] | None = None,
 ) -> Iterator[tuple[float, Tensor]]:
     """What the network makes of each shifted scan, shifted back, and its share of the mean.
 
     A circular shift by as many voxels as an axis has is none: shifts that are the same along all axes are
-    computed once and weigh as many times.
+    computed once and weigh as many times. Outside a `box` of fine voxels, where one is given, there is zero.
     """
     refined = [a for a, z in enumerate(factors) if z > 1]
     distinct = Counter(tuple(k % y.shape[a] for a in refined) for k in shifts)
@@ -91,8 +92,20 @@ def passes(
             progress((i + fraction) / len(distinct), "network")
 
         image = mode_product((y / peak).roll(shift, refined), up)
-        back = [-s * factors[a] for s, a in zip(shift, refined, strict=True)]
-        yield times / len(shifts), run_tiled(network, image, progress=part).roll(back, refined) * peak
+        there = [s * factors[a] for s, a in zip(shift, refined, strict=True)]
+        wanted = None if box is None else _moved(box, image.shape, dict(zip(refined, there, strict=True)))
+        made = run_tiled(network, image, progress=part, wanted=wanted)
+        yield times / len(shifts), made.roll([-s for s in there], refined) * peak
+
+
+def _moved(box: Sequence[range], shape: Sequence[int], shift: Mapping[int, int]) -> tuple[list[range], ...]:
+    """Where the ranges of a box lie after a circular shift of some axes: in two parts where they wrap around."""
+    found = []
+    for axis, (part, n) in enumerate(zip(box, shape, strict=True)):
+        start = (part.start + shift.get(axis, 0)) % n
+        stop = start + len(part)
+        found.append([range(start, min(stop, n)), *([range(stop - n)] if stop > n else [])])
+    return tuple(found)
 
 
 def whole_ratios(acquisition: SliceAcquisition) -> tuple[int, int, int]:

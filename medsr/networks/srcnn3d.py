@@ -13,7 +13,7 @@ network; the initial weights; the order of the sums (see `forward`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 
@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medsr.networks.slices import Window, windows
+from medsr.networks.slices import windows
 
 HALO = 6
 """Voxels that an output voxel sees on each side of its own: 4 by the first convolution, 2 by the last."""
@@ -67,7 +67,7 @@ class SRCNN3D(nn.Module):
         total = taps[:, 0:1, 0:n]
         for i in range(1, 5):
             total = total + taps[:, i : i + 1, i : i + n]
-        return total + self.third.bias
+        return total + self.third.bias.view(1, 1, 1, 1, 1)  # type: ignore[union-attr] # it has one
 
     def _first(self, x: Tensor) -> Tensor:
         """The first convolution, the taps along two axes as channels: its gradient takes a seventh of the time."""
@@ -81,21 +81,35 @@ class SRCNN3D(nn.Module):
 
 @torch.inference_mode()
 def run_tiled(
-    network: SRCNN3D, image: Tensor, tile: int = TILE, progress: Callable[[float], None] | None = None
+    network: SRCNN3D,
+    image: Tensor,
+    tile: int = TILE,
+    progress: Callable[[float], None] | None = None,
+    wanted: tuple[Sequence[range], ...] | None = None,
 ) -> Tensor:
     """What the network makes of (x, y, z): the same shape. `tile` changes nothing but the memory.
+
+    Where only some voxels are wanted, ranges along each axis, the others are left at zero.
 
     On the CPU every tile runs on one thread, several side by side: how torch shares a convolution among threads
     can change its last bit.
     """
     padded = functional.pad(image[None, None], [HALO] * 6, mode="replicate")
-    out = torch.empty_like(image)
-    tiles = list(product(*(windows(n, tile, 0) for n in image.shape)))
+    out = torch.empty_like(image) if wanted is None else torch.zeros_like(image)
+    parts = wanted or tuple([range(n)] for n in image.shape)
+    tiles = list(
+        product(
+            *(
+                [(r.start + w.first, r.start + w.last) for r in ranges for w in windows(len(r), tile, 0)]
+                for ranges in parts
+            )
+        )
+    )
 
-    def work(place: tuple[Window, ...]) -> None:
-        read = padded[(slice(None), slice(None), *(slice(w.first, w.last + 2 * HALO) for w in place))]
+    def work(place: tuple[tuple[int, int], ...]) -> None:
+        read = padded[(slice(None), slice(None), *(slice(first, last + 2 * HALO) for first, last in place))]
         with torch.inference_mode():
-            out[tuple(slice(w.first, w.last) for w in place)] = network(read)[0, 0]
+            out[tuple(slice(first, last) for first, last in place)] = network(read)[0, 0]
 
     side_by_side = min(MOST, torch.get_num_threads()) if image.device.type == "cpu" else 1
     with ThreadPoolExecutor(side_by_side, initializer=torch.set_num_threads, initargs=(1,)) as pool:

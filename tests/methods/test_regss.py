@@ -74,6 +74,19 @@ def test_equal_shifts_are_computed_once_and_count_as_often() -> None:
     torch.testing.assert_close(mean, every, atol=1e-4 * float(y.max()), rtol=0)
 
 
+def test_a_box_is_a_part_of_the_whole() -> None:
+    """Where the shift wraps it around, too."""
+    y = torch.from_numpy(smooth_head((14, 12, 8)))
+    box = (range(4, 15), range(0, 7), range(5, 16))
+    inside = tuple(slice(r.start, r.stop) for r in box)
+    both = (list(passes(network(), y, (1, 1, 2), no_progress, shifts=(0, 3), box=b)) for b in (None, box))
+    for (_, whole), (_, part) in zip(*both, strict=True):
+        torch.testing.assert_close(part[inside], whole[inside], atol=1e-5 * float(y.max()), rtol=0)
+        rest = part.clone()
+        rest[inside] = 0
+        assert not rest.any()
+
+
 def test_shifts_along_the_refined_axes_alone() -> None:
     """Two passes of a scan of six slices, whatever the slices' size."""
     y = torch.rand(20, 21, 6)
