@@ -18,7 +18,7 @@ from tests.io.badfiles import BAD_FILES
 
 def method(monkeypatch: pytest.MonkeyPatch, run: Callable[..., Any]) -> None:
     """Puts `run` in the place of every method."""
-    monkeypatch.setattr("medsr.reconstruction.load_method", lambda name, using=None: run)
+    monkeypatch.setattr("medsr.reconstruction.load_method", lambda name, using=None, fast=False: run)
 
 
 def raising(error: BaseException) -> Callable[..., Any]:
