@@ -25,8 +25,8 @@ from medsr.networks.slices import windows
 
 HALO = 6
 """Voxels that an output voxel sees on each side of its own: 4 by the first convolution, 2 by the last."""
-TILE = 64
-"""Voxels along the sides of a tile: its features take about 140 MB."""
+TILE = 48
+"""Voxels along the sides of a tile: its features take about 100 MB."""
 MOST = 4
 """Tiles side by side, whatever the threads: they bound the memory."""
 
