@@ -77,6 +77,12 @@ def test_simulate_info_reconstruct_evaluate(tmp_path: Path, medsr: Command) -> N
     page = raw.with_name("raw_desc-sr.html").read_text(encoding="utf-8")
     assert "gridded" in page
     assert "Temporal" in page or "temporal" in page
+    raw.with_name("raw_desc-sr.html").unlink()
+    ran = medsr("report", raw.with_name("raw_desc-sr.nii.gz"))
+    assert ran.code == 0, ran.err
+    again_page = raw.with_name("raw_desc-sr.html").read_text(encoding="utf-8")
+    assert abs(len(again_page) - len(page)) < 0.02 * len(page)
+    assert "gridded" in again_page
 
     ran = medsr("evaluate", "fmri", raw, "--methods", "gridding,sliding-window", "--json")
     rows = {row["method"]: row for row in json.loads(ran.out)}
