@@ -98,6 +98,8 @@ def test_the_options_of_raw_data(raw: Path, medsr: Command, tmp_path: Path) -> N
     for words in ("compressed to 4", "delayed by 1.5, 2 µs", "time segments"):
         assert words in ran.out
     assert open_volume(tmp_path / "out.nii.gz").frames == 12
+    ran = medsr("reconstruct", raw, "-o", tmp_path / "late.nii.gz", "--delay", "auto", "--method", "gridding")
+    assert "the delay is estimated from the data" in ran.out
     ran = medsr("reconstruct", raw, "-o", tmp_path / "four.nii.gz", "--readouts", 4, "--method", "cg-sense")
     assert open_volume(tmp_path / "four.nii.gz").frames == 9
     assert nib.load(tmp_path / "four.nii.gz").header["pixdim"][4] == 8.0
