@@ -338,9 +338,19 @@ def _one_frame(raw: Path, options: Mapping[str, Any]) -> Volume:
     """What raw data show without a method: a frame by gridding, read and prepared as the sidecar's options say."""
     from medsr.reconstruction import reconstruct
 
-    spans = {k: slice(*options[k]) for k in ("slices", "frames") if options.get(k) is not None}
-    how = {k: options.get(k) for k in ("coils", "delay", "field_map", "readouts")}
-    return reconstruct(raw, method="gridding", **spans, **how).measured
+    def span(name: str) -> slice | None:
+        return slice(*options[name]) if options.get(name) is not None else None
+
+    return reconstruct(
+        raw,
+        method="gridding",
+        coils=options.get("coils"),
+        delay=options.get("delay"),
+        field_map=options.get("field_map"),
+        readouts=options.get("readouts"),
+        slices=span("slices"),
+        frames=span("frames"),
+    ).measured
 
 
 def _scan_beside(image: Path, said: dict[str, Any]) -> Path:

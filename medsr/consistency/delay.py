@@ -109,4 +109,4 @@ def _step(
         j = torch.stack([unexplained(s)[0].flatten() for s in slopes]).to(torch.complex128)
         normal += (j.conj() @ j.T).real.numpy()
         right += (j.conj() @ left.flatten().to(torch.complex128)).real.numpy()
-    return np.linalg.solve(normal, right)
+    return np.asarray(np.linalg.solve(normal, right), dtype=np.float64)
