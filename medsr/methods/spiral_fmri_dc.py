@@ -43,8 +43,8 @@ class Layers:
     """Conjugate gradients in the first and in the second consistency layer; with none in the second the result is
     what the second prior makes of the gridded data alone."""
 
-    first: int = 3
-    second: int = 14
+    first: int = 4
+    second: int = 22
 
 
 def spiral_fmri_dc(acquisition: SpiralAcquisition, progress: Progress) -> Estimate:
