@@ -1,7 +1,8 @@
 """Peak memory against the number of frames: ``python -m pipelines.benchmarks.fmri_memory``.
 
 Each case is a process of its own that reconstructs one slice of noise, 32 x 32, 4 coils, one of 8 interleaves a
-frame. Printed are the peak above that of a run of 64 frames, and what data (complex64) and result (float32) grew by.
+frame. Printed are the peak above that of a run of 64 frames, and what data (complex64) and result (float32)
+grew by.
 """
 
 from __future__ import annotations
