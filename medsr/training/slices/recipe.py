@@ -102,7 +102,11 @@ def read_recipe(name: str) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: not a recipe", got=str(error), hint="compare with a shipped one") from None
     base = table.pop("extends", None)
-    return table if base is None else {**read_recipe(str(base)), **table}
+    if base is None:
+        return table
+    below = read_recipe(str(base))
+    options = {**below.get("options", {}), **table.get("options", {})}
+    return {**below, **table, **({"options": options} if options else {})}
 
 
 def shipped_recipes() -> list[str]:
