@@ -1,7 +1,8 @@
 """Fills the parts of README.md that are made from data files: ``python -m pipelines.readme``.
 
 The table of methods comes from the cards; that of the 2D models from the rows that
-``python -m pipelines.benchmarks.models --json pipelines/benchmarks/models.json`` left.
+``python -m pipelines.benchmarks.models --json pipelines/benchmarks/models.json`` left; that of the claims
+likewise.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from medsr.models.card import cards
+from pipelines.benchmarks import claims
 
 README = Path(__file__).parents[1] / "README.md"
 ROWS = Path(__file__).parent / "benchmarks" / "models.json"
+CLAIMS = Path(__file__).parent / "benchmarks" / "claims.json"
 COLUMNS = {
     "psnr": ("PSNR", ".2f"),
     "raw": ("before the projection", ".2f"),
@@ -64,13 +67,19 @@ def models_table() -> str:
     return "\n\n".join(parts)
 
 
+def claims_table() -> str:
+    """The papers' claims, with an answer each."""
+    return claims.table(json.loads(CLAIMS.read_text(encoding="utf-8")))
+
+
 def _cell(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
 def filled(text: str) -> str:
     """`text` with the parts between marks such as ``<!-- methods -->`` and ``<!-- /methods -->`` made anew."""
-    for name, table in (("methods", methods_table()), ("models", models_table())):
+    tables = {"methods": methods_table(), "models": models_table(), "claims": claims_table()}
+    for name, table in tables.items():
         pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
         text = re.sub(pattern, lambda m, table=table: m[1] + table + m[2], text, flags=re.DOTALL)  # type: ignore[misc]
     return text
