@@ -23,6 +23,7 @@ from medsr.training.degrade import Draw, Odds, draw
 from medsr.training.muon import Muon
 from medsr.training.patches import Patches, load_cases
 from medsr.training.recipe import Recipe
+from medsr.training.step import descend, follow
 from medsr.training.trials import gains, make_trials
 
 CHARBONNIER = 0.02
@@ -70,8 +71,6 @@ def train(
     trials = make_trials([c for s in recipe.source for c in load_cases(data, s.val, s)], layout)
     start, losses = time.monotonic(), []
     while step < recipe.steps and time.monotonic() - start < most_seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(recipe, step)
         hardness = recipe.hardness(step)
         pick = stock.pick(resolved_last=layout is THROUGH)
         acquisition = draw(
@@ -87,15 +86,9 @@ def train(
         number = max(1, round(recipe.batch * recipe.cells**3 / here))
         batch = stock.batch(pick, acquisition.shape, number, hardness)
         loss, expected = _loss(network, torch.from_numpy(batch), acquisition, rng, device)
-        optimizer.zero_grad()
-        (loss + EXPECTED * expected).backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        descend(loss + EXPECTED * expected, network, optimizer, rate(recipe, step))
         step += 1
-        with torch.no_grad():
-            keep = min(recipe.average, step / (step + 10))
-            for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-                mean.lerp_(value, 1 - keep)
+        follow(average, network, recipe.average, step)
         losses.append(float(loss.detach()))
         last = step == recipe.steps
         if step % recipe.validate_every == 0 or last:
