@@ -23,6 +23,7 @@ from medsr.training.degrade import Draw, Odds, draw
 from medsr.training.muon import Muon
 from medsr.training.patches import Patches, load_cases
 from medsr.training.recipe import Recipe
+from medsr.training.step import descend, follow
 from medsr.training.trials import FOREGROUND, covered, gains, make_trials
 
 CHARBONNIER = 0.02
@@ -77,8 +78,6 @@ def train(
     trials = make_trials([c for s in recipe.source for c in load_cases(data, s.val, s)], layout)
     start, losses = time.monotonic(), []
     while step < recipe.steps and time.monotonic() - start < most_seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(recipe, step)
         hardness = recipe.hardness(step)
         pick = stock.pick(resolved_last=layout is THROUGH)
         acquisition = draw(
@@ -95,12 +94,9 @@ def train(
         batch = stock.batch(pick, acquisition.shape, number, hardness, recipe.denoised)
         objective = _interval_loss if interval else _loss
         loss = objective(network, torch.from_numpy(batch), acquisition, rng, device)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        descend(loss, network, optimizer, rate(recipe, step))
         step += 1
-        follow(average, network, min(recipe.average, step / (step + 10)))
+        follow(average, network, recipe.average, step)
         losses.append(float(loss.detach()))
         last = step == recipe.steps
         if step % recipe.validate_every == 0 or last:
@@ -117,13 +113,6 @@ def train(
             weights = {k: v.detach().cpu().contiguous() for k, v in average.state_dict().items()}
             about = {"network": "residual3d", "layout": layout.name, "configuration": json.dumps(recipe.network)}
             save_file(weights, out / f"{recipe.name}.safetensors", metadata={**about, "steps": str(step)})
-
-
-@torch.no_grad()
-def follow(average: nn.Module, network: nn.Module, keep: float) -> None:
-    """Moves the running average of the weights on."""
-    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-        mean.lerp_(value, 1 - keep)
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> Muon:
