@@ -105,7 +105,9 @@ def read_recipe(name: str) -> dict[str, Any]:
     if (base := table.pop("extends", None)) is None:
         return table
     beside = path.parent / str(base)
-    return {**read_recipe(str(beside if beside.is_file() else base)), **table}
+    below = read_recipe(str(beside if beside.is_file() else base))
+    options = {**below.get("options", {}), **table.get("options", {})}
+    return {**below, **table, **({"options": options} if options else {})}
 
 
 def shipped_recipes() -> list[str]:
