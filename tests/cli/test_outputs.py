@@ -17,7 +17,7 @@ from medsr.result import Result
 from tests.cli.conftest import Command, names, thick_scan
 
 POSIX = os.name == "posix"
-ENDINGS = [".html", ".json", ".nii.gz", "_residual.nii.gz"]
+ENDINGS = [".html", ".json", ".nii.gz", "_residual.nii.gz", "_uncertainty.nii.gz"]
 
 
 def result(stem: str, suffix: str = ".nii.gz") -> list[str]:
@@ -249,7 +249,7 @@ def test_same_bytes_for_any_number_of_threads(scan: Path, medsr: Command) -> Non
         assert (
             medsr("reconstruct", scan, "--threads", threads, "-o", scan.parent / str(threads), "--force").code == 0
         )
-    for name in ("scan_desc-sr.nii.gz", "scan_desc-sr_residual.nii.gz"):
+    for name in ("scan_desc-sr.nii.gz", "scan_desc-sr_residual.nii.gz", "scan_desc-sr_uncertainty.nii.gz"):
         assert (scan.parent / "1" / name).read_bytes() == (scan.parent / "2" / name).read_bytes()
 
 
@@ -263,7 +263,7 @@ def test_sidecar(scan: Path, medsr: Command) -> None:
     ours = said["medsr"]
     assert set(ours) == {
         "version", "command", "method", "citation", "options", "input", "geometry", "acquisition", "figures",
-        "promises", "flags", "seconds", "memory_planned", "outputs",
+        "promises", "flags", "seconds", "memory_planned", "outputs", "weights", "weights_sha256",
     }  # fmt: skip
     files = [scan.parent / name for name in ours["outputs"]]
     assert ours["outputs"] == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
