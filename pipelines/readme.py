@@ -64,7 +64,23 @@ def models_table() -> str:
             cells += [_cell(row.get(key), form) for key, (_, form) in shown.items()]
             lines.append("| " + " | ".join(cells) + " |")
         parts.append("\n".join(lines))
+        if said := _own_network(here):
+            parts.append(said)
     return "\n\n".join(parts)
+
+
+def _own_network(rows: list[dict[str, Any]]) -> str:
+    """How the own network stands to the best of the others, and what it costs beside it."""
+    models = {row["name"]: row for row in rows if "kMAC/vox" in row and not row["name"].endswith("-final")}
+    own = models.pop("fast2d", None)
+    if own is None or not models:
+        return ""
+    best = max(models.values(), key=lambda row: float(row["psnr"]))
+    cost = own["kMAC/vox"] / best["kMAC/vox"]
+    return (
+        f"`fast2d` is {own['psnr'] - best['psnr']:+.2f} dB from the best of the others, `{best['name']}`, "
+        f"at {cost:.2f} of its multiply-accumulates."
+    )
 
 
 def claims_table() -> str:
