@@ -49,8 +49,8 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60, what: str = "it"
 class Orthanc:
     """A server with a data base of its own in `folder`.
 
-    settings : a folder of settings, taken but for user, port and data base. beside : another, whose files stay where
-    the first has none of that name.
+    settings : a folder of settings, taken but for user, port and data base. beside : another, whose files stay
+    where the first has none of that name.
     """
 
     def __init__(
