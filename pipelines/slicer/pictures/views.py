@@ -77,7 +77,7 @@ def in_a_row(images: list[Image.Image], titles: list[str]) -> Image.Image:
     font = ImageFont.load_default(15)
     row = Image.new("RGB", (len(images) * (SIDE + 4) - 4, SIDE), "white")
     for number, (image, title) in enumerate(zip(images, titles)):
-        ImageDraw.Draw(image).text((8, 6), title, font=font, fill="white")
+        ImageDraw.Draw(image).text((8, 6), title, font=font, fill="white", stroke_width=2, stroke_fill="black")
         row.paste(image, (number * (SIDE + 4), 0))
     return row
 
