@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from typing import Any, Literal
 
 from medsr.errors import UsageError
 
@@ -145,11 +145,15 @@ def parse_readouts(text: str) -> int:
     return parse_count("--readouts", text, 1, 65535)
 
 
-def parse_delay(text: str) -> tuple[float, ...]:
-    """``2.5`` or ``2,3`` in microseconds; the result is in s."""
+def parse_delay(text: str) -> tuple[float, ...] | Literal["auto"]:
+    """``2.5`` or ``2,3`` in microseconds; the result is in s. Or ``auto``."""
+    if text == "auto":
+        return "auto"
     values = tuple(parse_float(part) for part in text.split(","))
     if not 1 <= len(values) <= 3 or not all(abs(v) < 1000 for v in values):
-        raise UsageError("--delay is not a delay", got=repr(text), hint="give microseconds, e.g. 2.5 or 2,3")
+        raise UsageError(
+            "--delay is not a delay", got=repr(text), hint="give microseconds, e.g. 2.5 or 2,3, or auto"
+        )
     return tuple(v * 1e-6 for v in values)
 
 
@@ -254,9 +258,10 @@ class Job:
         parse=parse_coils,
         group="how raw data were made",
     )
-    delay: tuple[float, ...] | None = _option(
+    delay: tuple[float, ...] | Literal["auto"] | None = _option(
         None,
-        "how late the gradients come, in microseconds, for all axes or x,y; the trajectory is corrected by it",
+        "how late the gradients come, in microseconds, for all axes or x,y, or auto: estimated from the data; "
+        "the trajectory is corrected by it",
         metavar="US",
         parse=parse_delay,
         group="how raw data were made",

@@ -329,7 +329,30 @@ def _read_back(image: Path, scan: Path | None) -> tuple[ReportData, dict[str, An
         name: open_volume(path, allow_constant=True) if is_file(path) else None
         for name, path in (("residual", outputs.residual), ("uncertainty", outputs.uncertainty))
     }
-    return ReportData.from_sidecar(provenance, result, open_volume(source, series=series), **maps), provenance
+    if is_raw(source):
+        scanned = _one_frame(source, provenance["medsr"].get("options", {}))
+    else:
+        scanned = open_volume(source, series=series)
+    return ReportData.from_sidecar(provenance, result, scanned, **maps), provenance
+
+
+def _one_frame(raw: Path, options: Mapping[str, Any]) -> Volume:
+    """What raw data show without a method: a frame by gridding, read and prepared as the sidecar's options say."""
+    from medsr.reconstruction import reconstruct
+
+    def span(name: str) -> slice | None:
+        return slice(*options[name]) if options.get(name) is not None else None
+
+    return reconstruct(
+        raw,
+        method="gridding",
+        coils=options.get("coils"),
+        delay=options.get("delay"),
+        field_map=options.get("field_map"),
+        readouts=options.get("readouts"),
+        slices=span("slices"),
+        frames=span("frames"),
+    ).measured
 
 
 def _scan_beside(image: Path, said: dict[str, Any]) -> Path:

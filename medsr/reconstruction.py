@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def reconstruct(
     noise: float | None = None,
     negative: str = "keep",
     coils: int | None = None,
-    delay: float | Sequence[float] | None = None,
+    delay: float | Sequence[float] | Literal["auto"] | None = None,
     field_map: Volume | str | Path | None = None,
     slices: slice | None = None,
     frames: slice | None = None,
@@ -66,8 +66,8 @@ def reconstruct(
     noise : standard deviation in the image's units; 0 for none; None to estimate it.
     negative : "keep" or "clip" values below zero, where the scan has none.
     coils, delay, field_map, slices, frames, readouts : of raw data. Virtual coils to compress to; gradient delay
-        in s, one number or one an axis; static field in Hz (a volume or the path of one); which slices and
-        frames; readouts in a frame, where the file's frames are to be cut up or joined.
+        in s, one number or one an axis, or "auto" to estimate it; static field in Hz (a volume or the path of
+        one); which slices and frames; readouts in a frame, where the file's frames are to be cut up or joined.
     device : "auto", "cpu", "cuda", "cuda:1", "mps".
     max_mem : bytes; work that needs more is refused before the scan is read. Default: what the machine has left.
     threads : of the CPU; the result is the same for any number. Default: torch's.
@@ -150,7 +150,7 @@ def reconstruct(
 
 def _raw_options(
     coils: int | None,
-    delay: float | Sequence[float] | None,
+    delay: float | Sequence[float] | Literal["auto"] | None,
     field_map: Volume | str | Path | None,
     slices: slice | None,
     frames: slice | None,
@@ -158,7 +158,9 @@ def _raw_options(
 ) -> dict[str, Any]:
     return {
         "coils": coils,
-        "delay": None if delay is None else tuple(float(d) for d in np.atleast_1d(delay)),
+        "delay": delay
+        if delay is None or isinstance(delay, str)
+        else tuple(float(d) for d in np.atleast_1d(delay)),
         "field_map": str(field_map) if isinstance(field_map, Path) else field_map,
         "slices": slices,
         "frames": frames,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from medsr import memory
 from medsr.acquisition.preparation import Preparation, Prepared
 from medsr.acquisition.spiral import SpiralAcquisition
+from medsr.consistency.delay import estimated_delay
 from medsr.errors import InputError
 from medsr.io import open_volume
 from medsr.io.mrd import read_mrd
@@ -33,7 +35,7 @@ class RawOptions:
     """What can be said of raw data; see `medsr.job.Job`."""
 
     coils: int | None = None
-    delay: tuple[float, ...] | None = None
+    delay: tuple[float, ...] | Literal["auto"] | None = None
     field_map: str | Volume | None = None
     slices: slice | None = None
     frames: slice | None = None
@@ -75,7 +77,13 @@ def reconstruct_kspace(
         field = options.field_map
         field = open_volume(field, allow_constant=True) if isinstance(field, str) else field
     workers = threads or torch.get_num_threads()
-    prepared = Prepared(run, Preparation(options.coils, options.delay, field, workers))
+    delay = options.delay
+    if delay == "auto":
+        with timed(timings, "delay"):
+            delay = estimated_delay(run)
+    prepared = Prepared(run, Preparation(options.coils, delay, field, workers))
+    if options.delay == "auto":
+        prepared.notes.append("the delay is estimated from the data")
     method = load_series_method(chosen.name)
     image = np.empty((run.frames, *run.grid.shape), dtype=np.float32)
     unexplained, one_frame = (np.empty(run.grid.shape, dtype=np.float32) for _ in range(2))

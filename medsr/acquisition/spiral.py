@@ -98,6 +98,16 @@ class SpiralAcquisition:
         inverse = torch.where(power > 0, 1 / power.clamp(min=1e-6), torch.zeros_like(power))
         return self.operator(frames).adjoint(y * self.weights[frames].unsqueeze(1)) * inverse
 
+    def within_reach(self, x: Tensor) -> Tensor:
+        """`x` (..., *shape) without what lies beyond the radius of k-space that the spirals reach: no sample tells
+        of the corners."""
+        radius = float(self.trajectories[..., :2].square().sum(-1).max()) ** 0.5
+        nx, ny = self.shape[:2]
+        k = torch.hypot(torch.fft.fftfreq(nx)[:, None] * nx, torch.fft.fftfreq(ny) * ny)
+        keep = (k <= radius + 0.1).reshape(nx, ny, *(1 for _ in self.shape[2:]))
+        dims = tuple(range(-len(self.shape), -len(self.shape) + 2))
+        return torch.fft.ifftn(torch.fft.fftn(x, dim=dims).mul_(keep), dim=dims)
+
     def residual(self, x: Tensor, frames: slice = slice(None)) -> Tensor:
         """``y - A x`` of some frames."""
         return self.kspace[frames] - self.operator(frames).forward(x)

@@ -42,4 +42,4 @@ def cg_sense(acquisition: SpiralAcquisition, progress: Progress, settings: Sense
             a.kspace[some], a.trajectories[some], a.maps, how, segments=a.segments, workers=a.workers
         ).x
         progress(some.stop / a.frames, "SENSE")
-    return Estimate(x)
+    return Estimate(a.within_reach(x))

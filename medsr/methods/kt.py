@@ -83,7 +83,7 @@ def kt(acquisition: SpiralAcquisition, progress: Progress, settings: KtSettings 
         progress(0.1 + 0.9 * step / s.iterations, "deviations")
 
     u, _, _ = pcg(normal, b.mul_(size), 0.0, Stop(s.iterations, 1e-4), precondition=precondition, watch=watch)
-    return Estimate(u.mul_(size).add_(mean))
+    return Estimate(a.within_reach(u.mul_(size).add_(mean)))
 
 
 def deviation(frames: int, tr: float | None, shape: tuple[int, ...], settings: KtSettings) -> Tensor:

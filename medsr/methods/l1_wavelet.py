@@ -75,7 +75,7 @@ def l1_wavelet(acquisition: SpiralAcquisition, progress: Progress, settings: Wav
             list(pool.map(run, range(0, a.frames, CHAIN)))
     finally:
         torch.set_num_threads(threads)
-    return Estimate(x)
+    return Estimate(a.within_reach(x))
 
 
 def wavelets(shape: tuple[int, ...], name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:

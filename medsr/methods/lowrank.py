@@ -78,7 +78,7 @@ def lowrank(acquisition: SpiralAcquisition, progress: Progress, settings: LowRan
         z = soft_blocks(d + dual, cut, s.block, shift)
         dual += d - z
         progress(0.1 + 0.9 * (number + 1) / s.rounds, "low rank")
-    return Estimate(z.add_(mean))
+    return Estimate(a.within_reach(z.add_(mean)))
 
 
 def soft_blocks(x: Tensor, cut: float, block: int, shift: list[int]) -> Tensor:

@@ -77,7 +77,7 @@ def in_stretches(a: SpiralAcquisition, network: SpiralPrior, layers: Layers, pro
     for some, fade in stretches(a.frames):
         part = replace(a, kspace=a.kspace[some], trajectories=a.trajectories[some], weights=a.weights[some])
         progress(0.1 + 0.8 * some.start / a.frames, "changes")
-        x = disc(unrolled(begin(part, mean), network, layers), a)
+        x = a.within_reach(unrolled(begin(part, mean), network, layers))
         out[some] += x * fade.reshape(-1, *(1 for _ in a.shape))
     return out
 
@@ -137,7 +137,7 @@ def mean_image(a: SpiralAcquisition) -> Tensor:
         system = SeriesGram(a.trajectories[some], a.maps, segments=a.segments, workers=a.workers)
         total += system.backproject(a.kspace[some]).sum(0)
     damping = DAMPING * a.frames / a.undersampling
-    return disc(static_image(total, a.trajectories, a.maps, damping=damping, segments=a.segments), a)
+    return a.within_reach(static_image(total, a.trajectories, a.maps, damping=damping, segments=a.segments))
 
 
 def begin(a: SpiralAcquisition, mean: Tensor) -> Start:
@@ -210,16 +210,6 @@ def rigid(mean: Tensor) -> Tensor:
     tail = [1] * (mean.ndim - 2)
     turn = (x.reshape(-1, 1, *tail) * steps[1] - y.reshape(1, -1, *tail) * steps[0]) / (nx / 4)
     return torch.stack([*steps, turn]) * phase
-
-
-def disc(x: Tensor, a: SpiralAcquisition) -> Tensor:
-    """`x` (..., *shape) within the radius of k-space that the spirals reach: no sample tells of the corners."""
-    radius = float(a.trajectories[..., :2].square().sum(-1).max()) ** 0.5
-    nx, ny = a.shape[:2]
-    k = torch.hypot(torch.fft.fftfreq(nx)[:, None] * nx, torch.fft.fftfreq(ny) * ny)
-    keep = (k <= radius + 0.1).reshape(nx, ny, *(1 for _ in a.shape[2:]))
-    dims = tuple(range(-len(a.shape), -len(a.shape) + 2))
-    return torch.fft.ifftn(torch.fft.fftn(x, dim=dims) * keep, dim=dims)
 
 
 def unrolled(start: Start, network: SpiralPrior, layers: Layers) -> Tensor:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from medsr.evaluation.pictures import comparison
 from medsr.evaluation.runs import KnownRun, compare, render_rows, score
 from medsr.methods.base import no_progress
 from medsr.models.card import cards
-from pipelines.benchmarks.fmri_runs import TEST, keep, known, simulate
+from pipelines.benchmarks.fmri_runs import TEST, add_size, keep, known, simulate, size_in_words, size_of
 from pipelines.benchmarks.fmri_tune import METHODS, prepared, settings_of
 
 
@@ -41,10 +40,9 @@ def sweep(run: KnownRun, methods: list[str]) -> list[dict[str, Any]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("MEDSR_DATA"))
+    add_size(parser)
     parser.add_argument("--methods", nargs="+", default=[c.name for c in cards().values() if c.kind == "kspace"])
     parser.add_argument("--runs", nargs="+", choices=[r.name for r in TEST], default=[r.name for r in TEST])
-    parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--sweep", action="store_true", help="other settings too (long)")
     parser.add_argument(
         "--out", type=Path, help="folder for a picture a run, the raw data and all figures as JSON"
@@ -54,11 +52,15 @@ def main() -> None:
     for run in TEST:
         if run.name not in args.runs:
             continue
-        simulated = simulate(run, args.data, args.frames)
+        simulated = simulate(run, args.data, size_of(args))
         case = known(simulated)
         scored = compare(case, args.methods, threads=torch.get_num_threads())
         rows = [s.row() for s in scored]
-        print(f"\n{run.name} ({args.frames} frames)\n{render_rows(rows)}", end="", flush=True)
+        print(
+            f"\n{run.name} ({size_in_words(args)})\n{render_rows(rows)}",
+            end="",
+            flush=True,
+        )
         if args.sweep:
             more = sweep(case, args.methods)
             print(render_rows(more), end="", flush=True)

@@ -9,7 +9,6 @@ gridded data.
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -24,7 +23,7 @@ from medsr.evaluation.runs import score
 from medsr.methods import spiral_fmri_dc as dc
 from medsr.methods.base import no_progress
 from medsr.networks.spiral_prior import SpiralPrior
-from pipelines.benchmarks.fmri_runs import SELECT, TEST, known, simulate
+from pipelines.benchmarks.fmri_runs import SELECT, TEST, add_size, known, simulate, size_in_words, size_of
 from pipelines.benchmarks.fmri_tune import METHODS, prepared, settings_of
 
 COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#6a4c93", "#2e4057", "#8d99ae")
@@ -114,20 +113,19 @@ def drawn(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("MEDSR_DATA"))
+    add_size(parser)
     parser.add_argument(
         "--methods", nargs="*", choices=list(METHODS), default=list(METHODS), help="classical ones"
     )
-    parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--test", action="store_true", help="the test runs: once, at the end")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.svg")
     args = parser.parse_args()
     rows = []
     for chosen in (TEST if args.test else SELECT)[: args.runs]:
-        run = known(simulate(chosen, args.data, args.frames))
+        run = known(simulate(chosen, args.data, size_of(args)))
         acquisition = prepared(run)
-        print(f"{chosen.name}, {args.frames} frames", flush=True)
+        print(f"{chosen.name}, {size_in_words(args)}", flush=True)
         for name, setting, solve in [*learned(), *classical(args.methods)]:
             x = solve(acquisition)
             f = score(run.truth.with_data(x.abs().numpy()[..., None]), run)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +56,29 @@ SELECT = (
 """Heads of the split `val`, other seeds, activation and physiology."""
 
 
-def simulate(run: Run, data: Path | None, frames: int, slices: int = 1) -> SimulatedRun:
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """The options that the benchmarks of runs share: where the data are, and a size for a smaller machine."""
+    parser.add_argument("--data", type=Path, default=os.environ.get("MEDSR_DATA"))
+    parser.add_argument("--matrix", type=int, default=BASE.matrix)
+    parser.add_argument("--coils", type=int, default=BASE.coils)
+    parser.add_argument("--frames", type=int, default=BASE.frames)
+
+
+def size_of(args: argparse.Namespace) -> dict[str, int]:
+    """What `add_size` was told, as fields of a protocol."""
+    return {"matrix": args.matrix, "coils": args.coils, "frames": args.frames}
+
+
+def size_in_words(args: argparse.Namespace) -> str:
+    return f"{args.matrix} x {args.matrix}, {args.coils} coils, {args.frames} frames"
+
+
+def simulate(run: Run, data: Path | None, size: dict[str, int], slices: int = 1) -> SimulatedRun:
     """The run, from its head in the data folder; the program ends where that is not there."""
     path = Path(data or "") / run.head
     if data is None or not path.exists():
         sys.exit(f"{path}: not there; name the data folder with --data or MEDSR_DATA")
-    protocol = dataclasses.replace(run.protocol, frames=frames, slices=slices)
+    protocol = dataclasses.replace(run.protocol, **size, slices=slices)
     spiral = None
     if run.measured:
         spiral = matmri_spiral(data / TRAJECTORY, protocol.matrix, protocol.fov / 1e3, protocol.interleaves)

@@ -10,11 +10,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.evaluation.runs import KnownRun, score
 from medsr.methods import cg_sense, kt, l1_wavelet, lowrank, sliding_window
 from medsr.methods.base import no_progress
-from pipelines.benchmarks.fmri_runs import SELECT, known, simulate
+from pipelines.benchmarks.fmri_runs import SELECT, add_size, known, simulate, size_in_words, size_of
 
 CLOSE = 0.05
 
@@ -80,16 +78,18 @@ def choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=os.environ.get("MEDSR_DATA"))
+    add_size(parser)
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--parameters", nargs="+", default=[], help="only these")
     parser.add_argument("--at", default="{}", help="JSON of settings to vary around, in place of the code's")
-    parser.add_argument("--frames", type=int, default=240)
     parser.add_argument("--runs", type=int, default=len(SELECT))
     args = parser.parse_args()
-    runs = [known(simulate(run, args.data, args.frames)) for run in SELECT[: args.runs]]
+    runs = [known(simulate(run, args.data, size_of(args))) for run in SELECT[: args.runs]]
     ready = [prepared(run) for run in runs]
-    print(f"{args.frames} frames of {', '.join(r.name for r in SELECT[: args.runs])}", flush=True)
+    print(
+        f"{size_in_words(args)} of {', '.join(r.name for r in SELECT[: args.runs])}",
+        flush=True,
+    )
     for name in args.methods:
         method, base, _ = METHODS[name]
         base = replace(base, **json.loads(args.at))

@@ -77,6 +77,12 @@ def test_simulate_info_reconstruct_evaluate(tmp_path: Path, medsr: Command) -> N
     page = raw.with_name("raw_desc-sr.html").read_text(encoding="utf-8")
     assert "gridded" in page
     assert "Temporal" in page or "temporal" in page
+    raw.with_name("raw_desc-sr.html").unlink()
+    ran = medsr("report", raw.with_name("raw_desc-sr.nii.gz"))
+    assert ran.code == 0, ran.err
+    again_page = raw.with_name("raw_desc-sr.html").read_text(encoding="utf-8")
+    assert abs(len(again_page) - len(page)) < 0.02 * len(page)
+    assert "gridded" in again_page
 
     ran = medsr("evaluate", "fmri", raw, "--methods", "gridding,sliding-window", "--json")
     rows = {row["method"]: row for row in json.loads(ran.out)}
@@ -92,6 +98,8 @@ def test_the_options_of_raw_data(raw: Path, medsr: Command, tmp_path: Path) -> N
     for words in ("compressed to 4", "delayed by 1.5, 2 µs", "time segments"):
         assert words in ran.out
     assert open_volume(tmp_path / "out.nii.gz").frames == 12
+    ran = medsr("reconstruct", raw, "-o", tmp_path / "late.nii.gz", "--delay", "auto", "--method", "gridding")
+    assert "the delay is estimated from the data" in ran.out
     ran = medsr("reconstruct", raw, "-o", tmp_path / "four.nii.gz", "--readouts", 4, "--method", "cg-sense")
     assert open_volume(tmp_path / "four.nii.gz").frames == 9
     assert nib.load(tmp_path / "four.nii.gz").header["pixdim"][4] == 8.0

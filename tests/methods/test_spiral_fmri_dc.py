@@ -13,7 +13,6 @@ from medsr.methods.spiral_fmri_dc import (
     LONGEST,
     Layers,
     begin,
-    disc,
     followed,
     in_stretches,
     mean_image,
@@ -154,11 +153,11 @@ def test_a_phase_that_turns_is_followed():
 
 def test_the_corners_of_kspace_are_left_empty(solved):
     a = solved[0]
-    x = disc(torch.randn(3, N, N, dtype=torch.complex64), a)
+    x = a.within_reach(torch.randn(3, N, N, dtype=torch.complex64))
     k = torch.fft.fftfreq(N) * N
     corners = torch.hypot(k[:, None], k) > N / 2 + 0.2
     assert float(torch.fft.fft2(x)[:, corners].abs().max()) < 1e-4
-    assert torch.allclose(disc(x, a), x, atol=1e-5)
+    assert torch.allclose(a.within_reach(x), x, atol=1e-5)
 
 
 @pytest.mark.parametrize("frames", [2, 60, LONGEST, LONGEST + 1, 2000])
