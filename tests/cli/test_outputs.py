@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -42,6 +43,22 @@ def test_to_a_file(suffix: str, scan: Path, medsr: Command) -> None:
     assert out.name in names(out.parent)
     assert f"out_residual{suffix.lower()}" in names(out.parent)
     assert open_volume(out).grid.shape == (10, 12, 18)
+
+
+def test_in_sixteen_bits(scan: Path, medsr: Command) -> None:
+    for name, more in (("floats", ()), ("shorts", ("--dtype", "int16"))):
+        assert medsr("reconstruct", scan, "-o", scan.parent / name / "out.nii", *more).code == 0
+    for name in ("out.nii", "out_residual.nii", "out_uncertainty.nii"):
+        exact, rounded = (open_volume(scan.parent / folder / name).data for folder in ("floats", "shorts"))
+        assert nibabel.load(scan.parent / "shorts" / name).get_data_dtype() == np.int16
+        assert 0 < np.abs(exact - rounded).max() <= 0.51 * np.ptp(exact) / 65535
+    assert medsr("report", scan.parent / "shorts" / "out.nii", "--scan", scan, "--force").code == 0
+
+
+@pytest.mark.parametrize("more", [("-o", "out.nrrd"), ("-o", "OUT.MHA"), ("-o", "out", "--format", "dicom")])
+def test_sixteen_bits_need_a_scale(more: tuple[str, ...], scan: Path, medsr: Command) -> None:
+    ran = medsr("reconstruct", scan, "--dtype", "int16", *more)
+    assert (ran.code, "--dtype is for NIfTI" in ran.line) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["results", "results/", "v1.2", "sub-01.results", "out.png/", "deep/er/"])

@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -52,6 +53,13 @@ def test_the_server_s_settings_are_sound():
     settings = json.loads((HERE / "orthanc.json").read_text(encoding="utf-8"))
     assert settings["AuthenticationEnabled"]
     assert not settings["RemoteAccessAllowed"]
+
+
+def test_the_server_starts_with_them_beside_debian_s_own(tmp_path, orthanc):
+    """As its unit starts it: with the folder of all settings, where no section may be twice."""
+    server = orthanc(beside=Path("/etc/orthanc"), settings=HERE)
+    assert server.ask("/system")["Name"] == "clinic"
+    assert server.ask("/dicom-web/studies") == []
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="needs systemd")
