@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from medsr.consistency.cg import conjugate_gradients
+from medsr.consistency.krylov import Stop, pcg
 from medsr.consistency.series import SeriesGram
 from medsr.operators.base import LinearOperator
 
@@ -32,17 +33,18 @@ class RelativeChanges:
     def __init__(self, size: Tensor, real: Tensor, imaginary: Tensor, weights: Tensor) -> None:
         self.size, self.real, self.imaginary, self.weights = size, real, imaginary, weights
         self.dims = tuple(range(1, real.ndim))
+        self.half = (real + imaginary) / 2, (real - imaginary) / 2
 
     def over_voxels(self, v: Tensor) -> Tensor:
         """``w F⁻¹ diag(√P) v``: cosines over time, voxels over space."""
-        return torch.fft.ifftn(parts(v, self.real, self.imaginary), dim=self.dims, norm="ortho") * self.weights
+        return torch.fft.ifftn(_mixed(v, *self.half), dim=self.dims, norm="ortho") * self.weights
 
     def forward(self, v: Tensor) -> Tensor:
         return self.size * cosine_series(self.over_voxels(v))
 
     def adjoint(self, x: Tensor) -> Tensor:
         u = cosine_modes(self.size.conj() * x) * self.weights
-        return parts(torch.fft.fftn(u, dim=self.dims, norm="ortho"), self.real, self.imaginary)
+        return _mixed(torch.fft.fftn(u, dim=self.dims, norm="ortho"), *self.half)
 
 
 def posterior(
@@ -71,6 +73,16 @@ def posterior(
     """
     scale = noise**-2
     re, im = (1 / (1 + scale * average * d.square()) for d in (changes.real, changes.imaginary))
+    if not torch.is_grad_enabled():  # the same steps in place
+        half = (re + im) / 2, (re - im) / 2
+        return pcg(
+            lambda v: changes.adjoint(gram(changes.forward(v))).mul_(scale),
+            changes.adjoint(residual).mul_(scale),
+            1.0,
+            Stop(iterations, 0.0),
+            precondition=lambda r: _mixed(r, *half),
+            start=initial,
+        )[0]
     return conjugate_gradients(
         lambda v: scale * changes.adjoint(gram(changes.forward(v))),
         scale * changes.adjoint(residual),
@@ -84,9 +96,14 @@ def posterior(
 
 def parts(v: Tensor, real: Tensor, imaginary: Tensor) -> Tensor:
     """Multiply the modes of the real part of an image by `real`, those of its imaginary part by `imaginary`."""
+    return _mixed(v, (real + imaginary) / 2, (real - imaginary) / 2)
+
+
+def _mixed(v: Tensor, own: Tensor, other: Tensor) -> Tensor:
+    """``own v(k) + other conj(v(-k))``."""
     dims = tuple(range(1, v.ndim))
     mirrored = torch.roll(torch.flip(v, dims), [1] * len(dims), dims).conj()
-    return v * ((real + imaginary) / 2) + mirrored * ((real - imaginary) / 2)
+    return v * own + mirrored * other
 
 
 def cosine_modes(x: Tensor) -> Tensor:

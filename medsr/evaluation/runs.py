@@ -112,9 +112,10 @@ def compare(
     methods: Sequence[str] = (),
     *,
     threads: int | None = None,
+    field_map: Volume | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> list[Scored]:
-    """Every method (all for raw data by default) on `run`, in the order named.
+    """Every method (all for raw data by default) on `run`, in the order named; `field_map` in Hz is told to all.
 
     Raises
     ------
@@ -131,7 +132,7 @@ def compare(
             if progress is not None:
                 progress((number + fraction) / len(names), f"{name}: {stage}")
 
-        result = reconstruct(run.scan, method=name, threads=threads, progress=tell)
+        result = reconstruct(run.scan, method=name, threads=threads, field_map=field_map, progress=tell)
         rows.append(Scored(name, score(result.volume, run), result))
     return rows
 

@@ -11,10 +11,11 @@ from scipy.fft import dct, idct
 from torch import Tensor
 
 from medsr.acquisition.spiral import SpiralAcquisition
-from medsr.consistency.krylov import Stop, pcg
+from medsr.consistency.krylov import Stop, Watch, pcg
 from medsr.consistency.precondition import CirculantPreconditioner
 from medsr.consistency.series import SeriesGram, static_image
 from medsr.methods.base import Estimate, Progress
+from medsr.methods.stretches import LONGEST, part_of, stretches
 
 
 @dataclass(frozen=True)
@@ -52,18 +53,40 @@ def kt(acquisition: SpiralAcquisition, progress: Progress, settings: KtSettings 
     and Fourier transform over space; ``s² = c² / ((1 + (f/f_c(κ))^p) (1 + (κ/κ_c)²))``,
     ``f_c(κ) = f_c (1 + κ_0/κ)``: the posterior mean where relative changes are Gaussian of deviation s, rarer
     where they are quick or fine, and allowed to be quicker where they are wide, as breathing is. Solved by
-    conjugate gradients over all frames at once, preconditioned by the average frame in space and time.
+    conjugate gradients over all frames at once (at most 512 of them: `medsr.methods.stretches`), preconditioned by
+    the average frame in space and time.
 
     The cost in temporal frequency goes back to UNFOLD and k-t BLAST: Tsao, Boesiger and Pruessmann, Magn Reson
     Med 50:1031 (2003), doi:10.1002/mrm.10611; the relative scale, the cosines, the form of s, the noise as
     its weight and the preconditioner are ours.
     """
-    a, s = acquisition, settings
+    a = acquisition
     progress(0.0, "mean image")
-    density = a.frames / a.undersampling
+    mean = _mean_image(a, settings)
+    out = torch.zeros(a.frames, *a.shape, dtype=a.maps.dtype)
+    for some, fade in stretches(a.frames):
+
+        def watch(step: int, _: Tensor, first: int = some.start, length: int = len(fade)) -> None:
+            progress(min(1.0, 0.1 + 0.9 * (first + length * step / settings.iterations) / a.frames), "deviations")
+
+        x = _deviations(part_of(a, some), mean, settings, watch).add_(mean)
+        out[some] += a.within_reach(x) * fade.reshape(-1, *(1 for _ in a.shape))
+    return Estimate(out)
+
+
+def _mean_image(a: SpiralAcquisition, s: KtSettings) -> Tensor:
+    total = torch.zeros_like(a.maps[0])
+    for first in range(0, a.frames, LONGEST):
+        some = part_of(a, slice(first, first + LONGEST))
+        system = SeriesGram(some.trajectories, a.maps, segments=a.segments, workers=a.workers)
+        total += system.backproject(some.kspace).sum(0)
+    damping = s.static * a.frames / a.undersampling
+    return static_image(total, a.trajectories, a.maps, damping=damping, segments=a.segments)
+
+
+def _deviations(a: SpiralAcquisition, mean: Tensor, s: KtSettings, watch: Watch) -> Tensor:
     system = SeriesGram(a.trajectories, a.maps, segments=a.segments, workers=a.workers)
     b = system.backproject(a.kspace)
-    mean = static_image(b.sum(0), a.trajectories, a.maps, damping=s.static * density, segments=a.segments)
     b -= system.gram(mean.expand(a.frames, *a.shape))
     noise = a.noise or _misfit(a, mean)
     size = envelope(mean, s.floor)
@@ -79,11 +102,8 @@ def kt(acquisition: SpiralAcquisition, progress: Progress, settings: KtSettings 
     def precondition(r: Tensor) -> Tensor:
         return in_modes(r, inverse)
 
-    def watch(step: int, _: Tensor) -> None:
-        progress(0.1 + 0.9 * step / s.iterations, "deviations")
-
     u, _, _ = pcg(normal, b.mul_(size), 0.0, Stop(s.iterations, 1e-4), precondition=precondition, watch=watch)
-    return Estimate(a.within_reach(u.mul_(size).add_(mean)))
+    return u.mul_(size)
 
 
 def deviation(frames: int, tr: float | None, shape: tuple[int, ...], settings: KtSettings) -> Tensor:

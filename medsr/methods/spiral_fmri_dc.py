@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
+from medsr.acquisition.compress import compression_matrix
+from medsr.acquisition.prewhiten import mix_coils
 from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.consistency.precondition import CirculantPreconditioner
 from medsr.consistency.relative import (
@@ -22,6 +23,7 @@ from medsr.consistency.relative import (
 )
 from medsr.consistency.series import SeriesGram, static_image
 from medsr.methods.base import Estimate, Progress
+from medsr.methods.stretches import LONGEST, part_of, stretches
 from medsr.models.card import card
 from medsr.models.tensors import read_tensors, shipped_weights
 from medsr.networks.spiral_prior import Axes, SpiralPrior, Variances
@@ -32,8 +34,8 @@ FLOOR = 0.03
 """Least size of a voxel that changes are relative to, as a share of the mean image's 99th percentile."""
 LEAST_NOISE = 1e-3
 """Over the root mean square of the samples, where the noise is not known."""
-LONGEST, OVERLAP = 512, 64
-"""Frames solved together at most, and shared with the stretch before, over which one fades into the other."""
+FEWER = 1e-3
+"""Share of the coil maps' energy that the solves leave out: fewer coils, more steps in the same time."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,8 @@ class Layers:
     """Conjugate gradients in the first and in the second consistency layer; with none in the second the result is
     what the second prior makes of the gridded data alone."""
 
-    first: int = 3
-    second: int = 14
+    first: int = 4
+    second: int = 22
 
 
 def spiral_fmri_dc(acquisition: SpiralAcquisition, progress: Progress) -> Estimate:
@@ -72,32 +74,26 @@ def spiral_fmri_dc(acquisition: SpiralAcquisition, progress: Progress) -> Estima
 def in_stretches(a: SpiralAcquisition, network: SpiralPrior, layers: Layers, progress: Progress) -> Tensor:
     """`unrolled` on one stretch of the run after another, (frames, *shape) complex."""
     progress(0.0, "mean image")
+    a = fewer_coils(a)
     mean = mean_image(a)
     out = torch.zeros(a.frames, *a.shape, dtype=torch.complex64)
     for some, fade in stretches(a.frames):
-        part = replace(a, kspace=a.kspace[some], trajectories=a.trajectories[some], weights=a.weights[some])
+        part = part_of(a, some)
         progress(0.1 + 0.8 * some.start / a.frames, "changes")
         x = a.within_reach(unrolled(begin(part, mean), network, layers))
         out[some] += x * fade.reshape(-1, *(1 for _ in a.shape))
     return out
 
 
-def stretches(frames: int) -> Iterator[tuple[slice, Tensor]]:
-    """Overlapping stretches of a run and their weights over its frames, which add up to 1 everywhere."""
-    count = max(1, -(-(frames - OVERLAP) // (LONGEST - OVERLAP)))
-    length = -(-(frames + (count - 1) * OVERLAP) // count)
-    for i in range(count):
-        first = min(i * (length - OVERLAP), frames - length) if count > 1 else 0
-        before = first if i == 0 else min((i - 1) * (length - OVERLAP), frames - length) + length
-        last = first + length
-        after = last if i == count - 1 else min((i + 1) * (length - OVERLAP), frames - length)
-        t = torch.arange(first, last, dtype=torch.float32) + 0.5
-        fade = torch.ones(length)
-        if before > first:
-            fade = fade * ((t - first) / (before - first)).clamp(max=1)
-        if after < last:
-            fade = fade * ((last - t) / (last - after)).clamp(max=1)
-        yield slice(first, last), fade
+def fewer_coils(a: SpiralAcquisition) -> SpiralAcquisition:
+    """The run in the principal mixtures of its coils; whitened noise stays white."""
+    matrix = compression_matrix(a.maps, tail=FEWER, axis=0).to(a.maps.dtype)
+    if len(matrix) == len(a.maps):
+        return a
+    kspace = torch.empty(a.frames, len(matrix), a.samples, dtype=a.kspace.dtype)
+    for t in range(a.frames):  # one frame at a time: no copy of all coils
+        torch.mm(matrix, a.kspace[t], out=kspace[t])
+    return replace(a, kspace=kspace, maps=mix_coils(matrix, a.maps, 0).contiguous())
 
 
 @lru_cache(maxsize=1)

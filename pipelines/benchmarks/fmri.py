@@ -43,6 +43,7 @@ def main() -> None:
     add_size(parser)
     parser.add_argument("--methods", nargs="+", default=[c.name for c in cards().values() if c.kind == "kspace"])
     parser.add_argument("--runs", nargs="+", choices=[r.name for r in TEST], default=[r.name for r in TEST])
+    parser.add_argument("--field-map", action="store_true", help="tell the methods the static field")
     parser.add_argument("--sweep", action="store_true", help="other settings too (long)")
     parser.add_argument(
         "--out", type=Path, help="folder for a picture a run, the raw data and all figures as JSON"
@@ -54,7 +55,8 @@ def main() -> None:
             continue
         simulated = simulate(run, args.data, size_of(args))
         case = known(simulated)
-        scored = compare(case, args.methods, threads=torch.get_num_threads())
+        field = simulated.field if args.field_map else None
+        scored = compare(case, args.methods, threads=torch.get_num_threads(), field_map=field)
         rows = [s.row() for s in scored]
         print(
             f"\n{run.name} ({size_in_words(args)})\n{render_rows(rows)}",

@@ -218,7 +218,7 @@ def dice(x: NDArray[np.float32], right: NDArray[np.int8]) -> float:
 
 
 ALONE = """\
-import resource, sys, time
+import re, sys, time
 from pathlib import Path
 import numpy as np
 from medsr.simulation.lowres import simulate_lowres
@@ -230,7 +230,10 @@ truth = load(Path(data), head)
 scan = simulate_lowres(truth, spacing=[s * r for s, r in zip(truth.grid.spacing, ratio)], psf=psf)
 start = time.process_time()
 made = make(name, scan, truth.grid.spacing, psf)
-print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+seconds = time.process_time() - start
+# not ru_maxrss, which begins at what the parent had
+peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())
+print(seconds, int(peak[1]) / 2**20)
 np.savez(out, **{k: v for k, v in vars(made).items() if v is not None})
 """
 

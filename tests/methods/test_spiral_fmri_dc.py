@@ -10,16 +10,15 @@ from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.acquisition.trajectory import golden_angles, rotated, variable_density_spiral
 from medsr.methods.base import no_progress
 from medsr.methods.spiral_fmri_dc import (
-    LONGEST,
     Layers,
     begin,
     followed,
     in_stretches,
     mean_image,
     rigid,
-    stretches,
     unrolled,
 )
+from medsr.methods.stretches import LONGEST, stretches
 from medsr.networks.spiral_prior import SpiralPrior
 from medsr.operators.sense import sense_frames
 
@@ -171,8 +170,8 @@ def test_stretches_add_up_to_the_run(frames):
 
 def test_stretches_of_a_run_join_without_a_step(solved, monkeypatch):
     a, series, _, _, x = solved
-    monkeypatch.setattr("medsr.methods.spiral_fmri_dc.LONGEST", 20)
-    monkeypatch.setattr("medsr.methods.spiral_fmri_dc.OVERLAP", 8)
+    monkeypatch.setattr("medsr.methods.stretches.LONGEST", 20)
+    monkeypatch.setattr("medsr.methods.stretches.OVERLAP", 8)
     torch.manual_seed(0)
     with torch.no_grad():
         parts = in_stretches(a, SpiralPrior(width=8), Layers(6, 8), no_progress)
