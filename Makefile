@@ -6,7 +6,7 @@ SAMPLE := tests/data/colin27_1x1x4mm.nii.gz
 .PHONY: demo test test-all test-slicer lint clean
 
 demo: .venv/core
-	$(BIN)/medsr reconstruct $(SAMPLE) --method consensus -o demo --force
+	$(BIN)/medsr reconstruct $(SAMPLE) -o demo --force
 	$(BIN)/medsr report demo/colin27_1x1x4mm_desc-sr.nii.gz --scan $(SAMPLE) --picture demo/before_after.png --force
 	@echo
 	@echo "The picture:  demo/before_after.png"

@@ -19,6 +19,9 @@ Span = tuple[int, int | None]
 PSF_KINDS = ("gaussian", "boxcar", "rf", "kspace")
 NEGATIVE = ("keep", "clip")
 FORMATS = ("nifti", "dicom")
+DTYPES = ("float32", "int16")
+UNSCALED = (".nrrd", ".nhdr", ".mha", ".mhd")
+"""Suffixes of formats that have no place for a scale of the stored values."""
 BINARY = {"k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
 DECIMAL = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
 UNITS = {"": 1, "b": 1, **BINARY, **{f"{k}ib": v for k, v in BINARY.items()}, **DECIMAL}
@@ -304,6 +307,13 @@ class Job:
         choices=FORMATS,
         group="what is written",
     )
+    dtype: str = _option(
+        "float32",
+        "how voxels are stored: float32 (default), or int16, which takes a third of the space and keeps values to "
+        "1/65535 of their range; NIfTI only (DICOM has 16 bits in any case)",
+        choices=DTYPES,
+        group="what is written",
+    )
     capture: bool = _option(
         False,
         "with --format dicom: add a picture of the report, as a Secondary Capture in the same study",
@@ -312,7 +322,8 @@ class Job:
     deidentify: bool = _option(
         False,
         "leave out what identifies the patient: DICOM attributes beside an allow-list, dates, UIDs (hashed), and "
-        "the input's name; faces and the names of output files stay as they are",
+        "the input's name; faces and the names of output files stay as they are, and a batch's table of outcomes "
+        "names the input files",
         group="what is written",
     )
     force: bool = _option(False, "replace outputs that exist", group="what is written", shapes=False)
@@ -353,6 +364,8 @@ class Job:
             raise UsageError("--force and --skip-existing contradict each other", hint="choose one")
         if self.capture and self.format != "dicom":
             raise UsageError("--capture is for DICOM", hint="add --format dicom")
+        if self.dtype != DTYPES[0] and (self.format == "dicom" or (self.output or "").lower().endswith(UNSCALED)):
+            raise UsageError("--dtype is for NIfTI", got=self.dtype, hint="write .nii.gz, or leave it out")
         if self.output == "" or "" in self.inputs:
             raise UsageError("the name of an input or of the output is empty", hint="name a file or a folder")
         if any("\0" in name for name in (*self.inputs, self.output or "")):

@@ -189,6 +189,7 @@ def save(
     """
     provenance = describe(result, scan, options, command) | dict(outputs.keys)
     written: dict[Path, Path] = {}
+    dtype = options.get("dtype", "float32")
     with Transaction(force=force) as transaction:
 
         def target(path: Path, expect: int | None = None) -> Path:
@@ -197,7 +198,8 @@ def save(
 
         def write(volume: Volume, path: Path) -> None:
             description = f"medsr {VERSION} {result.method}"
-            write_volume(volume, target(path, _expected_bytes(volume, path)), description=description)
+            expected = _expected_bytes(volume, path, dtype)
+            write_volume(volume, target(path, expected), dtype=dtype, description=description)
 
         write(result.volume, outputs.image)
         write(result.residual, outputs.residual)
@@ -241,9 +243,9 @@ def _tsnr(series: Volume) -> Volume | None:
     return tsnr_map(series)
 
 
-def _expected_bytes(volume: Volume, path: Path) -> int:
+def _expected_bytes(volume: Volume, path: Path, dtype: str = "float32") -> int:
     """Of the file that `volume` is written to; where it is compressed, what it takes at the very least."""
-    raw = 4 * math.prod(volume.data.shape)
+    raw = (2 if dtype == "int16" else 4) * math.prod(volume.data.shape)
     return raw if image_suffix(path) == ".nii" else raw // 8
 
 

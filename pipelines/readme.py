@@ -1,7 +1,8 @@
 """Fills the parts of README.md that are made from data files: ``python -m pipelines.readme``.
 
 The table of methods comes from the cards; that of the 2D models from the rows that
-``python -m pipelines.benchmarks.models --json pipelines/benchmarks/models.json`` left.
+``python -m pipelines.benchmarks.models --json pipelines/benchmarks/models.json`` left; that of the claims
+likewise.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from medsr.models.card import cards
+from pipelines.benchmarks import claims
 
 README = Path(__file__).parents[1] / "README.md"
 ROWS = Path(__file__).parent / "benchmarks" / "models.json"
+CLAIMS = Path(__file__).parent / "benchmarks" / "claims.json"
 COLUMNS = {
     "psnr": ("PSNR", ".2f"),
     "raw": ("before the projection", ".2f"),
@@ -61,7 +64,28 @@ def models_table() -> str:
             cells += [_cell(row.get(key), form) for key, (_, form) in shown.items()]
             lines.append("| " + " | ".join(cells) + " |")
         parts.append("\n".join(lines))
+        if said := _own_network(here):
+            parts.append(said)
     return "\n\n".join(parts)
+
+
+def _own_network(rows: list[dict[str, Any]]) -> str:
+    """How the own network stands to the best of the others, and what it costs beside it."""
+    models = {row["name"]: row for row in rows if "kMAC/vox" in row and not row["name"].endswith("-final")}
+    own = models.pop("fast2d", None)
+    if own is None or not models:
+        return ""
+    best = max(models.values(), key=lambda row: float(row["psnr"]))
+    cost = own["kMAC/vox"] / best["kMAC/vox"]
+    return (
+        f"`fast2d` is {own['psnr'] - best['psnr']:+.2f} dB from the best of the others, `{best['name']}`, "
+        f"at {cost:.2f} of its multiply-accumulates."
+    )
+
+
+def claims_table() -> str:
+    """The papers' claims, with an answer each."""
+    return claims.table(json.loads(CLAIMS.read_text(encoding="utf-8")))
 
 
 def _cell(value: float | None, form: str) -> str:
@@ -70,7 +94,8 @@ def _cell(value: float | None, form: str) -> str:
 
 def filled(text: str) -> str:
     """`text` with the parts between marks such as ``<!-- methods -->`` and ``<!-- /methods -->`` made anew."""
-    for name, table in (("methods", methods_table()), ("models", models_table())):
+    tables = {"methods": methods_table(), "models": models_table(), "claims": claims_table()}
+    for name, table in tables.items():
         pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
         text = re.sub(pattern, lambda m, table=table: m[1] + table + m[2], text, flags=re.DOTALL)  # type: ignore[misc]
     return text

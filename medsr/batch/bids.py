@@ -69,7 +69,11 @@ class Derivative(Outputs):
         """The sidecars of the maps."""
         said = {self.residual: {"Description": "What the result leaves unexplained of the scan: y - A x"}}
         if uncertainty:
-            said[self.uncertainty] = {"Description": "Uncertainty of the result, in its units"}
+            voxel = self.resolution.removesuffix("mm").replace("p", ".").replace("x", " x ")
+            said[self.uncertainty] = {
+                "Description": "Uncertainty of the result, in its units",
+                "Resolution": f"voxels of {voxel} mm",
+            }
         return {path.with_name(f"{stem(path)}.json"): keys | dict(self.keys) for path, keys in said.items()}
 
 

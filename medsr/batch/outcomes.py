@@ -24,8 +24,9 @@ class Row:
     status : done (now), unchanged (finished before), missed (written, but a promise was missed), failed, or left
         out (no scan to reconstruct). exit_code : what `medsr reconstruct` would have left with.
     message : why, where it is not done. before, after : geometry in words.
-    residual : ‖A x - y‖ over ‖y‖. memory_gib : planned. output, report : relative to the table; the image, or
-    the folder of the series. sha256 : of that image; of a series, of its sidecar's list of checksums.
+    residual : ‖A x - y‖ over ‖y‖. memory_gib : planned. seconds : that this run spent on it, writing included.
+    output, report : relative to the table; the image, or the folder of the series. sha256 : of that image; of a
+    series, of its sidecar's list of checksums.
     """
 
     input: str
@@ -103,7 +104,6 @@ def row_of(said: dict[str, Any]) -> dict[str, Any]:
         "warnings": " | ".join(map(str, warnings)),
         "memory_gib": f"{ours['memory_planned'] / 2**30:.2f}" if "memory_planned" in ours else "",
         "sha256": _checksum(ours.get("outputs", {})),
-        "seconds": f"{sum(ours.get('seconds', {}).values()):.1f}",
     }
 
 

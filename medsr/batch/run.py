@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -51,8 +52,10 @@ def run_batch(
     seen: dict[Path, Path] = {}
     for number, item in enumerate(items):
         place = (number, len(items))
-        for scan, row in _scans(item):
-            table.add(row or _one(replace(job, **item.options), item, scan, listener, place, command, seen))
+        for scan, told in _scans(item):
+            start = time.monotonic()
+            row = told or _one(replace(job, **item.options), item, scan, listener, place, command, seen)
+            table.add(told or replace(row, seconds=f"{time.monotonic() - start:.1f}"))
     table.write()
     if count := table.count("failed"):
         raise SomeFailedError(f"{count} of {len(table.rows)} scans failed", hint=f"see {table.csv}")

@@ -12,6 +12,8 @@ from medsr.cli.streams import write
 if TYPE_CHECKING:
     from medsr.models.slices import Model
 
+DEFAULT_FOR = {"image": " The default for images.", "kspace": " The default for raw data."}
+
 EXAMPLES = """\
 examples:
   medsr models               one line a method
@@ -52,7 +54,7 @@ def command(arguments: argparse.Namespace) -> int:
     if arguments.json:
         write(json.dumps([dataclasses.asdict(c) for c in chosen.values()], indent=2) + "\n")
     elif arguments.name is None:
-        show({name: c.summary for name, c in chosen.items()})
+        show({name: f"{c.summary}{DEFAULT_FOR[c.kind] if c.default else ''}" for name, c in chosen.items()})
     else:
         for c in chosen.values():
             promise = _promise(c.promise.exact, c.promise.noisy)

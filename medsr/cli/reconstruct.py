@@ -27,10 +27,11 @@ examples:
   medsr reconstruct dicom/ --series 5 -o out/ --format dicom
                                                     a series of a DICOM folder, and a derived series of its study
 
-Beside the image OUT.nii.gz come OUT_residual.nii.gz (what it leaves unexplained of the scan), OUT.json (how it was
-made) and OUT.html (a report for the browser). All of them appear, or none. With --format dicom OUT is a folder of
-the images, the maps, sidecar.json and report.html, and is never replaced if it holds anything else. The exit code
-says how it went: see `medsr --help`.
+Beside the image OUT.nii.gz come OUT_residual.nii.gz (what it leaves unexplained of the scan),
+OUT_uncertainty.nii.gz (where the method says how sure it is), OUT.json (how it was made) and OUT.html (a report
+for the browser). All of them appear, or none. With --format dicom OUT is a folder of the images, the maps,
+sidecar.json and report.html, and is never replaced if it holds anything else. The exit code says how it went:
+see `medsr --help`.
 """
 
 

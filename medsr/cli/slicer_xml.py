@@ -16,7 +16,7 @@ from medsr._version import VERSION
 from medsr.job import Option, options
 from medsr.models.card import cards
 
-SLICERS_OWN = {"force", "skip_existing", "no_report", "series", "format", "deidentify", "capture"}
+SLICERS_OWN = {"force", "skip_existing", "no_report", "series", "format", "deidentify", "capture", "dtype"}
 """Fields about files beside others and about DICOM: Slicer keeps its own files, and reads DICOM itself."""
 
 IMAGES = {"inputs": "the scan, as it was measured", "output": "the scan on the finer grid"}

@@ -41,7 +41,9 @@ def add(commands: Any) -> None:
     parser.add_argument("--steps", metavar="N", help="train so many steps, not the recipe's number")
     parser.add_argument("--seconds", metavar="S", help="stop after so many seconds, checkpoint written")
     parser.add_argument("--seed", metavar="N", help="of the weights and the draws, not the recipe's")
-    parser.add_argument("--start", metavar="WEIGHTS", help="safetensors that the run starts from (2D systems)")
+    parser.add_argument(
+        "--start", metavar="WEIGHTS", help="safetensors that the run starts from (2D systems, 3D network)"
+    )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
     parser.set_defaults(command=command)
 
@@ -76,8 +78,8 @@ def command(arguments: argparse.Namespace) -> int:
     table = read_recipe(arguments.recipe)
     if table.get("kind") == "slices":
         return _slices(arguments, table, changes, seconds)
-    if arguments.start is not None:
-        raise UsageError("--start is for the 2D systems", got=arguments.recipe)
+    if arguments.start is not None and table.get("kind") != "consensus":
+        raise UsageError("--start is for the 2D systems and the 3D network", got=arguments.recipe)
     return _volumes(arguments, table, changes, seconds)
 
 
@@ -94,6 +96,8 @@ def _volumes(arguments: argparse.Namespace, table: dict[str, Any], changes: dict
     from medsr.training import consensus
     from medsr.training.recipe import load_recipe
 
+    if arguments.start is not None:
+        changes["start"] = arguments.start
     consensus.train(replace(load_recipe(arguments.recipe), **changes), data, out, say, seconds)
     return 0
 

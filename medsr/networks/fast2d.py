@@ -16,7 +16,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from medsr.networks.base import SliceNetwork
 from medsr.networks.layers import Pointwise, Scale, conv3, depth_to_space
-from medsr.networks.receptive import Conv, Layer, Shuffle
+from medsr.networks.receptive import Conv, Layer, Pack, Shuffle
 
 
 class RepConv(nn.Module):
@@ -96,14 +96,18 @@ class Fast2D(SliceNetwork):
     Parameters
     ----------
     channels, blocks : width and number of blocks of three convolutions.
+    pack : neighbouring columns that are channels of one pixel inside. A reformat of thick slices is finer along
+        its columns than along its rows; packed, the grid inside is more nearly square, and a `pack`-th as large.
     """
 
-    def __init__(self, scale: Scale, slices: int = 1, *, channels: int, blocks: int) -> None:
+    def __init__(self, scale: Scale, slices: int = 1, *, channels: int, blocks: int, pack: int = 1) -> None:
         super().__init__(scale, slices, skip=True)
-        self.head = conv3(slices, channels)
+        self.pack = pack
+        self.period = (1, pack)
+        self.head = conv3(slices * pack, channels)
         self.blocks = nn.Sequential(*(FastBlock(channels) for _ in range(blocks)))
         self.fuse = Pointwise(2 * channels, channels)
-        self.tail = conv3(channels, math.prod(scale))
+        self.tail = conv3(channels, math.prod(scale) * pack)
         self._depth = 3 * blocks
         self.start_at_skip()
 
@@ -118,12 +122,18 @@ class Fast2D(SliceNetwork):
         return cls(scale, slices, channels=20, blocks=3)
 
     def residual(self, x: Tensor) -> Tensor:
-        first = self.head(x)
+        columns = x.shape[-1]
+        # the last column is repeated to fill the last pixel, and cut off again
+        filled = F.pad(x, (0, -columns % self.pack, 0, 0), mode="replicate") if self.pack > 1 else x
+        packed = filled.unflatten(3, (-1, self.pack)).movedim(4, 2).flatten(1, 2)
+        first = self.head(packed)
         features = F.silu(self.fuse(torch.cat([first, self.blocks(first)], 1)))
-        return depth_to_space(self.tail(features), self.scale)
+        fine = depth_to_space(self.tail(features), (self.scale[0], self.scale[1] * self.pack))
+        return fine[..., : columns * self.scale[1]]
 
     def chain(self, axis: int) -> list[Layer]:
-        return [*([Conv(3)] * (self._depth + 2)), Shuffle(self.scale[axis])]
+        pack = self.pack if axis == 1 else 1
+        return [Pack(pack), *([Conv(3)] * (self._depth + 2)), Shuffle(self.scale[axis] * pack)]
 
     def fold(self) -> Self:
         """A copy with every `RepConv` as one plain convolution."""

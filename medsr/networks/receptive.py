@@ -54,6 +54,16 @@ class Shuffle:
         return first // self.factor, last // self.factor
 
 
+@dataclass(frozen=True)
+class Pack:
+    """Space to depth."""
+
+    factor: int
+
+    def inputs(self, first: int, last: int) -> tuple[int, int]:
+        return first * self.factor, last * self.factor + self.factor - 1
+
+
 def halo(chain: Sequence[Layer], scale: int, period: int = 1) -> int:
     """Input pixels beyond a tile that its outputs depend on, on the worse side.
 

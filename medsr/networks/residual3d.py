@@ -20,7 +20,7 @@ LOCAL = 5
 DETAIL, NOISE, OUTPUT = 10.0, 20.0, 0.1
 """Bring detail, noise and correction to about one: without them training crawls."""
 ERROR = 0.02
-"""The mean absolute error, over the 99.5th percentile, that an untrained network expects of itself."""
+"""Half width of the interval, over the 99.5th percentile, of an untrained network."""
 
 
 class MixedConv3d(nn.Module):
@@ -52,7 +52,7 @@ class ResidualNet3D(nn.Module):
 
     Two images (float32, over the scan's 99.5th percentile) are folded cell by cell (a space-to-depth of any
     size), so that every convolution works on one site a cell; `blocks` residual blocks of two mixed
-    convolutions follow; one output is added to the first image, the other is the absolute error to expect. A
+    convolutions follow; one output is added to the first image, the other is the half width of its interval. A
     cell is one sample of the scan along a refined axis, so that the network meets every sample alike. The
     first and last kernels are held in cosines of the place within the cell, by which cells of all sizes share
     them: one set of weights serves many ratios, and the acquisition mixes the kernels. No normalisation
@@ -63,7 +63,7 @@ class ResidualNet3D(nn.Module):
     orders : cosines known within a cell, an axis; of a larger cell the higher ones are left out.
     width : channels of the trunk.
     blocks : residual blocks.
-    kernels : how many kernels are mixed beside the first.
+    kernels : how many kernels are mixed beside the first; with none the acquisition is not told to the network.
     """
 
     def __init__(self, orders: Sequence[int], width: int = 32, blocks: int = 4, kernels: int = 4) -> None:
@@ -89,7 +89,7 @@ class ResidualNet3D(nn.Module):
         return 2 + 2 * self.blocks + LOCAL // 2
 
     def forward(self, images: Tensor, condition: Tensor, cell: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """The correction to the first image, and the mean absolute error to expect after it.
+        """The correction to the first image, and the half width of the interval that holds 90 % of the errors.
 
         Parameters
         ----------
@@ -99,10 +99,10 @@ class ResidualNet3D(nn.Module):
 
         Returns
         -------
-        Two of (batch, x, y, z), float32. Gradients of the second stop at the trunk: expecting an error must not
+        Two of (batch, x, y, z), float32. Gradients of the second stop at the trunk: telling the error must not
         cost accuracy.
         """
-        mixes = iter(self.mixer(condition).view(-1, self.kernels))
+        mixes = iter(self.mixer(condition).view(2 * self.blocks + 3, self.kernels))
         kept, basis = cosines(tuple(cell), self.orders)
         basis = basis.to(images.device)
         first, second = fold(images[:, :1], cell), fold(images[:, 1:], cell)

@@ -26,14 +26,24 @@ def charbonnier(made: Tensor, truth: Tensor, epsilon: float = 1e-3) -> Tensor:
 
 
 def feature_distance(
-    made: Sequence[Tensor], truth: Sequence[Tensor], kind: Literal["squared", "charbonnier"] = "squared"
+    made: Sequence[Tensor],
+    truth: Sequence[Tensor],
+    kind: Literal["squared", "relative", "charbonnier"] = "squared",
 ) -> Tensor:
-    """The distance of two lists of features: per level ``mean (a - b)²`` or `charbonnier`, then the mean.
+    """The distance of two lists of features, the mean over levels: per level ``mean (a - b)²``, the same over
+    ``mean b²``, or `charbonnier`.
 
     `truth` is detached, so that a collaborator cannot move its features towards what was made.
     """
-    distance = F.mse_loss if kind == "squared" else charbonnier
-    levels = [distance(a, b.detach()) for a, b in zip(made, truth, strict=True)]
+    levels = []
+    for a, b in zip(made, truth, strict=True):
+        goal = b.detach()
+        if kind == "charbonnier":
+            levels.append(charbonnier(a, goal))
+        else:
+            levels.append(
+                F.mse_loss(a, goal) / (1 if kind == "squared" else goal.square().mean().clamp(min=1e-12))
+            )
     return torch.stack(levels).mean()
 
 

@@ -95,10 +95,11 @@ class PixelObjective(Objective):
 class GCNObjective(Objective):
     """GCN: mean absolute error and ``w ‖Φ(made) - Φ(truth)‖²``; the collaborator's own loss where it learns.
 
-    The weights are ours.
+    Ours: the weights, and the second term over ``‖Φ(truth)‖²``, level by level, so that w means the same for
+    pixels, for an extractor's features and for a discriminator's.
     """
 
-    def __init__(self, collaborator: Collaborator, pixel: float = 1.0, feature: float = 0.1) -> None:
+    def __init__(self, collaborator: Collaborator, pixel: float = 1.0, feature: float = 1.0) -> None:
         super().__init__()
         self.collaborator = collaborator
         self.weights = pixel, feature
@@ -108,7 +109,7 @@ class GCNObjective(Objective):
         made = batch.finish(network(batch.low))
         with frozen(self.collaborator):
             features = self.collaborator.features(made)
-            distance = feature_distance(features, self.collaborator.features(batch.high))
+            distance = feature_distance(features, self.collaborator.features(batch.high), "relative")
         pixel, feature = self.weights
         return Outcome(made, {"pixel": pixel * F.l1_loss(made, batch.high), "feature": feature * distance})
 
@@ -190,8 +191,9 @@ class AdversarialObjective(Objective):
 class EUSRObjective(Objective):
     """4PP-EUSR: the mean over its passes of six terms.
 
-    0.05 mean absolute error, 0.1 adversarial, and for each of the two predictors 0.01 score and 0.1 representation
-    (all the paper's). The predictors are fixed.
+    0.05 mean absolute error of images of 0 to 255 (these are of about 0 to 1, so 255 times as much), 0.1
+    adversarial, and for each of the two predictors 0.01 score and 0.1 representation (all the paper's). The
+    predictors are fixed.
 
     Parameters
     ----------
@@ -206,7 +208,7 @@ class EUSRObjective(Objective):
         subjective: nn.Module,
         aesthetic: nn.Module,
         *,
-        pixel: float = 0.05,
+        pixel: float = 0.05 * 255,
         adversarial: float = 0.1,
         score: float = 0.01,
         representation: float = 0.1,

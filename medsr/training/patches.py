@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from medsr.acquisition.noise import estimate_noise
+from medsr.consistency.wiener import noise_model, wiener
 from medsr.errors import InputError
 from medsr.io import open_volume
 
@@ -38,6 +41,11 @@ class Case:
     name: str
     data: NDArray[np.float32]
     spacing: tuple[float, float, float]
+
+    @cached_property
+    def noise(self) -> float:
+        """Standard deviation of its own noise, as estimated."""
+        return estimate_noise(self.data).sigma
 
 
 def load_cases(root: Path, patterns: Sequence[str], source: Source) -> list[Case]:
@@ -107,8 +115,11 @@ class Patches:
             tuple(i for i, a in enumerate(turn) if a in source.axes),
         )
 
-    def batch(self, pick: Pick, shape: Sequence[int], number: int, contrast: float) -> NDArray[np.float32]:
-        """(number, *shape) patches of a pick; `contrast` is how often the contrast is changed."""
+    def batch(
+        self, pick: Pick, shape: Sequence[int], number: int, contrast: float, denoised: float = 0.0
+    ) -> NDArray[np.float32]:
+        """(number, *shape) patches of a pick; `contrast` is how often the contrast is changed, `denoised` how
+        often noise is taken away, some of it or all."""
         back = [pick.turn.index(a) for a in range(3)]
         found: list[NDArray[np.float32]] = []
         while len(found) < number:
@@ -116,6 +127,8 @@ class Patches:
             patch = _crop(case.data, [shape[b] for b in back], self.rng)
             if (patch > 0.1).mean() < 0.15:
                 continue
+            if denoised and self.rng.random() < denoised:
+                patch = less_noise(patch, case.noise, float(self.rng.random()))
             image = np.asarray(self.augment({"image": patch[None]})["image"][0], dtype=np.float32)
             if self.rng.random() < contrast:
                 image = random_contrast(image, self.rng)
@@ -136,6 +149,15 @@ class Pick:
     spacing: tuple[float, ...]
     shape: tuple[int, ...]
     resolved: tuple[int, ...]
+
+
+def less_noise(x: NDArray[np.float32], sigma: float, kept: float) -> NDArray[np.float32]:
+    """`x` (x, y, z) with the share `kept` of what the Wiener filter takes for noise of `sigma`."""
+    import torch
+
+    y = torch.from_numpy(x)
+    clean = wiener(y, noise_model(y, sigma)).numpy() if sigma else x
+    return np.asarray(clean + np.float32(kept) * (x - clean), dtype=np.float32)
 
 
 def random_contrast(x: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:

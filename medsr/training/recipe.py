@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from medsr.errors import InputError
 from medsr.training.patches import Source
@@ -31,6 +31,10 @@ class Recipe:
     """Share of the steps over which the learning rate falls to nothing, at the end."""
     start: str = ""
     """Weights (a safetensors file) to start from."""
+    stage: Literal["estimate", "interval"] = "estimate"
+    """What is trained: the estimate, or, the estimate held as it is, the half width of its error's interval."""
+    denoised: float = 0.0
+    """Share of the patches that some or all of their noise is taken from, so that clean heads are known too."""
     average: float = 0.999
     save_every: int = 100
     validate_every: int = 250

@@ -27,6 +27,7 @@ from medsr.training.muon import Muon
 from medsr.training.patches import Case, Patches, Source, load_cases
 from medsr.training.recipe import read_source
 from medsr.training.slices.recipe import read_recipe
+from medsr.training.step import descend, follow
 
 FAINTEST = 0.3
 """A patch comes as if the volume's maximum were up to this much brighter than its 99.5th percentile."""
@@ -99,19 +100,11 @@ def train(
     heads = [c for s in recipe.source for c in load_cases(data, s.val, s)]
     start = time.monotonic()
     while step < recipe.steps and time.monotonic() - start < most_seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(recipe, step)
         given, truth, scale = batch_of(recipe, stock, step)
         loss = ((network(given) - truth) / scale).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        descend(loss, network, optimizer, rate(recipe, step))
         step += 1
-        with torch.no_grad():
-            keep = min(recipe.average, step / (step + 10))
-            for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-                mean.lerp_(value, 1 - keep)
+        follow(average, network, recipe.average, step)
         losses.append(float(loss.detach()))
         last = step == recipe.steps
         if step % recipe.validate_every == 0 or last:

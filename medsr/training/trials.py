@@ -27,6 +27,7 @@ SETTINGS: dict[str, Setting] = {
 }
 SIZE = 72
 MARGIN = 6
+FOREGROUND = 0.05
 RESOLVED = 1.5
 """Axes with a coarser spacing (mm) are left alone."""
 
@@ -64,19 +65,38 @@ def make_trials(cases: Sequence[Case], layout: Layout) -> dict[str, list[Trial]]
 
 
 @torch.no_grad()
+def estimates(network: ResidualNet3D, trial: Trial, device: str = "cpu") -> tuple[Tensor, Tensor]:
+    """The estimate of a scan by one view, and the half width of its interval."""
+    correction, width = network(**{k: v.to(device) for k, v in trial.given.items()}, cell=trial.made.cell)
+    x = trial.given["images"][:, 0] + correction.cpu()
+    if trial.made.told_noise == 0:
+        x = trial.made.projection.project(x, trial.y)
+    return x, width.cpu()
+
+
+def covered(network: ResidualNet3D, trials: dict[str, list[Trial]], device: str = "cpu") -> dict[str, list[float]]:
+    """Share of the inner voxels above 5 % of the 99.5th percentile whose error is within the half width."""
+    found: dict[str, list[float]] = {}
+    inner = (slice(None), *[slice(MARGIN, -MARGIN)] * 3)
+    for name, scans in trials.items():
+        for trial in scans:
+            x, width = estimates(network, trial, device)
+            truth = trial.truth[inner]
+            within = ((x[inner] - truth).abs() <= width[inner])[truth > FOREGROUND]
+            found.setdefault(name, []).append(round(float(within.float().mean()), 3))
+    return found
+
+
 def gains(network: ResidualNet3D, trials: dict[str, list[Trial]], device: str = "cpu") -> dict[str, list[float]]:
     """PSNR gained over `spline`, dB, a head: inner voxels above 5 % of the 99.5th percentile."""
     found: dict[str, list[float]] = {}
     inner = (slice(None), *[slice(MARGIN, -MARGIN)] * 3)
     for name, scans in trials.items():
         for trial in scans:
-            correction, _ = network(**{k: v.to(device) for k, v in trial.given.items()}, cell=trial.made.cell)
+            x, _ = estimates(network, trial, device)
             base = trial.given["images"][:, 0]
-            x = base + correction.cpu()
-            if trial.made.told_noise == 0:
-                x = trial.made.projection.project(x, trial.y)
             truth = trial.truth[inner]
-            mask = truth > 0.05
+            mask = truth > FOREGROUND
             ours, theirs = (((e[inner] - truth)[mask] ** 2).mean() for e in (x, base))
             found.setdefault(name, []).append(round(float(10 * torch.log10(theirs / ours)), 3))
     return found

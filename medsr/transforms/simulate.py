@@ -93,7 +93,19 @@ def undo(scan: MetaTensor, between: Mapping[str, Any]) -> MetaTensor:
     return image_of(Volume(image, known.fine), scan)
 
 
-class SimulateThickSlicesd(MapTransform, InvertibleTransform):
+class _Keyed(MapTransform, InvertibleTransform):
+    """Images under keys, and the transform that made them."""
+
+    simulate: SimulateThickSlices | RandSimulateThickSlices
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.simulate.inverse(d[key])
+        return d
+
+
+class SimulateThickSlicesd(_Keyed):
     """`SimulateThickSlices` of the images under `keys`.
 
     Parameters
@@ -123,12 +135,6 @@ class SimulateThickSlicesd(MapTransform, InvertibleTransform):
             if self.truth_suffix is not None:
                 d[f"{key}{self.truth_suffix}"] = self.simulate.truth(d[key])
             d[key] = self.simulate(d[key])
-        return d
-
-    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = self.simulate.inverse(d[key])
         return d
 
 
@@ -187,8 +193,10 @@ class RandSimulateThickSlices(RandomizableTransform, InvertibleTransform):
         return undo(data, done[TraceKeys.EXTRA_INFO]) if done[TraceKeys.DO_TRANSFORM] else data
 
 
-class RandSimulateThickSlicesd(RandomizableTransform, MapTransform, InvertibleTransform):
+class RandSimulateThickSlicesd(RandomizableTransform, _Keyed):
     """`RandSimulateThickSlices` of the images under `keys`, which share one draw."""
+
+    simulate: RandSimulateThickSlices
 
     def __init__(
         self,
@@ -223,10 +231,4 @@ class RandSimulateThickSlicesd(RandomizableTransform, MapTransform, InvertibleTr
                 drawn = self.simulate.drawn if self.simulate._do_transform else None
                 d[f"{key}{self.truth_suffix}"] = d[key] if drawn is None else drawn.truth(d[key])
             d[key] = self.simulate(d[key], randomize=False)
-        return d
-
-    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
-        d = dict(data)
-        for key in self.key_iterator(d):
-            d[key] = self.simulate.inverse(d[key])
         return d

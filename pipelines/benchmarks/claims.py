@@ -1,4 +1,4 @@
-"""The claims of the papers, tested on MR: ``python -m pipelines.benchmarks.claims RUNS``.
+"""The claims of the papers, tested on MR: ``python -m pipelines.benchmarks.claims RUNS [--json FILE]``.
 
 RUNS is a folder of runs of `medsr train`, each in a folder of its recipe's name, or of that and a seed (gcn-
 through4-final, gcn-through4-final-s2). Each claim is a comparison of two recipes that differ in one thing and
@@ -14,6 +14,7 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 CLAIMS = {
     "GCN: domain features, learned with the generator, beat pixels": (
@@ -54,12 +55,37 @@ def main() -> None:
     """Prints one line a claim and figure."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", metavar="RUNS", type=Path)
-    runs = parser.parse_args().runs
-    print("| claim | figure | with | without | answer |\n|---|---|---|---|---|")
-    for claim, (with_it, without) in CLAIMS.items():
+    parser.add_argument("--json", type=Path, help="a file for the lines, from which the README is made")
+    arguments = parser.parse_args()
+    found = lines(arguments.runs)
+    print(table(found))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def lines(runs: Path) -> list[dict[str, Any]]:
+    """A claim and figure each: the figures of the seeds with and without it, the patches they saw, the answer."""
+    found = []
+    for claim, recipes in CLAIMS.items():
         for figure, better in FIGURES.items():
-            a, b = (sample(runs, recipe, figure) for recipe in (with_it, without))
-            print(f"| {claim} | {figure} | {a} | {b} | {answer(a, b, better)} |")
+            a, b = (sample(runs, recipe, figure) for recipe in recipes)
+            seen = sorted({n for recipe in recipes for n in sample(runs, recipe, "patches").values})
+            found.append(
+                {"claim": claim, "figure": figure, "patches": [int(n) for n in seen], "with": a.values}
+                | {"without": b.values, "answer": answer(a, b, better) if len(seen) == 1 else "undecided"}
+            )
+    return found
+
+
+def table(found: list[dict[str, Any]]) -> str:
+    """The lines as a Markdown table."""
+    rows = ["| claim | patches | figure | with | without | answer |", "|---|---|---|---|---|---|"]
+    for line in found:
+        with_it, without = (Sample(tuple(line[key])) for key in ("with", "without"))
+        patches = ", ".join(map(str, line["patches"]))
+        cells = (line["claim"], patches, line["figure"], str(with_it), str(without), line["answer"])
+        rows.append("| " + " | ".join(cells) + " |")
+    return "\n".join(rows)
 
 
 def sample(runs: Path, recipe: str, figure: str) -> Sample:
@@ -68,7 +94,8 @@ def sample(runs: Path, recipe: str, figure: str) -> Sample:
     for folder in sorted(runs.iterdir()):
         log = folder / "log.json"
         if re.fullmatch(re.escape(recipe) + r"(-s\d+)?", folder.name) and log.is_file():
-            values.append(float(json.loads(log.read_text(encoding="utf-8"))[-1]["figures"][figure]))
+            last = json.loads(log.read_text(encoding="utf-8"))[-1]
+            values.append(float({**last, **last["figures"]}[figure]))
     return Sample(tuple(values))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medsr import Volume, open_volume
+from medsr.simulation.lowres import crop_to
 
 TEST_HEADS = {
     "Colin27": "structural/colin27_ch2_T1.nii.gz",
@@ -55,6 +56,13 @@ def load(data: Path | None, name: str) -> Volume:
     if data is None or not path.exists():
         sys.exit(f"{path}: not there; name the data folder with --data or MEDSR_DATA")
     return open_volume(path)
+
+
+def middle(head: Volume, size: int = CENTRAL + 24) -> Volume:
+    """The middle of a head, where a benchmark that makes many reconstructions would take too long on all of it."""
+    kept = [min(n, size) for n in head.grid.shape]
+    start = [(n - m) // 2 for n, m in zip(head.grid.shape, kept, strict=True)]
+    return crop_to(head, head.grid.cut(start, kept))
 
 
 def central_psnr(x: NDArray[np.float32], truth: NDArray[np.float32]) -> float:

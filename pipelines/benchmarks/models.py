@@ -9,17 +9,21 @@ the central 120 voxels of each axis; `raw` is the PSNR of what the network propo
 (less is better; the mean over sagittal, coronal and axial planes of the central box) and sharpness (over the
 truth's; 1 is right) are the perceptual figures. Dice is the mean over CSF, grey and white matter of a tissue
 classification of the result against the same of the truth (DIPY's hidden Markov random field; brains without a
-skull only: niimath).
+skull only: niimath). With --time each row is made by a process of its own on one thread: its CPU seconds, from
+the scan to the projected image, and its peak memory, the head and the libraries included.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -51,7 +55,7 @@ def main() -> None:
     made = parser(__doc__.splitlines()[0])
     made.add_argument("--models", nargs="+", help="of these alone; default: all")
     made.add_argument("--modes", nargs="+", choices=list(MODES), default=list(MODES))
-    made.add_argument("--time", action="store_true", help="seconds and memory too (on a quiet machine)")
+    made.add_argument("--time", action="store_true", help="CPU seconds on one thread and peak memory too")
     made.add_argument("--dice", action="store_true", help="tissue classes too (minutes a row)")
     made.add_argument("--clean", action="store_true", help="leave out the scans with noise (half the time)")
     made.add_argument("--json", type=Path, help="a file that keeps the rows; new ones replace theirs")
@@ -82,21 +86,28 @@ def table(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
         ratio, psf, scale = MODES[mode]
         for head in arguments.heads:
             truth = load(arguments.data, head)
-            coarse = [s * r for s, r in zip(truth.grid.spacing, ratio, strict=True)]
+            spacing = truth.grid.spacing
+            coarse = [s * r for s, r in zip(spacing, ratio, strict=True)]
             scan, noisy = (
                 simulate_lowres(truth, spacing=coarse, psf=psf, noise=percent, seed=1) for percent in (0, 2)
             )
-            acquisition = plan_acquisition(scan, spacing=truth.grid.spacing, psf=psf, noise=0.0)
-            reference = crop_to(truth, acquisition.fine)
+            reference = crop_to(truth, plan_acquisition(scan, spacing=spacing, psf=psf, noise=0.0).fine)
+            tissues = classified(reference.data) if arguments.dice and head in BRAINS else None
             print(f"\n{head}, {mode}\n{'':18}" + " ".join(f"{c:>8}" for c in (*costs, *COLUMNS)))
             for name in wanted(arguments.models, scale):
                 row = {"head": head, "mode": mode, "name": name, **cost(name, scale)}
                 if arguments.time:
-                    row |= timed(arguments.data, head, mode, name)
-                row |= score(name, scan, None if arguments.clean else noisy, acquisition, reference, psf)
-                if arguments.dice and head in BRAINS:
-                    row["dice"] = dice(row.pop("image"), reference.data)
-                row.pop("image", None)
+                    made, spent = alone(arguments.data, head, mode, name)
+                    row |= spent
+                else:
+                    made = make(name, scan, spacing, psf)
+                with_noise = None
+                if not arguments.clean:
+                    sigma = 0.02 * float(np.percentile(reference.data, 99.5))
+                    with_noise = reconstruct(noisy, spacing, noise=sigma, **options(name, psf)).volume.data
+                row |= score(made, with_noise, reference)
+                if tissues is not None:
+                    row["dice"] = dice(made.image, tissues)
                 shown = [row.get(c) for c in (*costs, *COLUMNS)]
                 print(
                     f"{name:18}" + " ".join(f"{'' if v is None else format(v, '8.4g'):>8}" for v in shown),
@@ -136,36 +147,33 @@ def options(name: str, psf: dict[str, str]) -> dict[str, Any]:
     return {"method": "slicewise", "model": name, "psf": psf}
 
 
-def score(
-    name: str,
-    scan: Volume,
-    noisy: Volume | None,
-    acquisition: SliceAcquisition,
-    truth: Volume,
-    psf: dict[str, str],
-) -> dict[str, Any]:
-    """The figures of one row, and the image that they are of."""
-    spacing = truth.grid.spacing
-    row: dict[str, Any] = {}
-    if name in cards():
-        image = reconstruct(scan, spacing, noise=0.0, **options(name, psf)).volume.data
-    else:  # as `slicewise` does it, the network run once
-        y = torch.from_numpy(scan.data)
-        proposal = raw(name, y, acquisition)
-        row["raw"] = central_psnr(proposal.numpy(), truth.data)
-        image = Projection(acquisition.operator).project(proposal, y).numpy()
-    figures = evaluate(truth.with_data(image), truth, central=CENTRAL)
+def score(made: Made, noisy: NDArray[np.float32] | None, truth: Volume) -> dict[str, Any]:
+    """The figures of one row: of the image, of the network's proposal, of the image from the noisy scan."""
+    figures = evaluate(truth.with_data(made.image), truth, central=CENTRAL)
+    row: dict[str, Any] = {"psnr": figures.psnr, "ssim": figures.ssim, "hfen": figures.hfen}
+    if made.proposal is not None:
+        row["raw"] = central_psnr(made.proposal, truth.data)
     if noisy is not None:
-        sigma = 0.02 * float(np.percentile(truth.data, 99.5))
-        with_noise = reconstruct(noisy, spacing, noise=sigma, **options(name, psf))
-        row["noisy"] = central_psnr(with_noise.volume.data, truth.data)
-    return row | {
-        "psnr": figures.psnr,
-        "ssim": figures.ssim,
-        "hfen": figures.hfen,
-        "image": image,
-        **perception(image, truth.data),
-    }
+        row["noisy"] = central_psnr(noisy, truth.data)
+    return row | perception(made.image, truth.data)
+
+
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What a method or model makes of a scan without noise; of a model, its proposal before the projection too."""
+
+    image: NDArray[np.float32]
+    proposal: NDArray[np.float32] | None
+
+
+def make(name: str, scan: Volume, spacing: tuple[float, float, float], psf: dict[str, str]) -> Made:
+    """The image, as `reconstruct` makes it; the network runs once."""
+    if name in cards():
+        return Made(reconstruct(scan, spacing, noise=0.0, **options(name, psf)).volume.data, None)
+    acquisition = plan_acquisition(scan, spacing=spacing, psf=psf, noise=0.0)
+    y = torch.from_numpy(scan.data)
+    proposal = raw(name, y, acquisition)
+    return Made(Projection(acquisition.operator).project(proposal, y).numpy(), proposal.numpy())
 
 
 def raw(name: str, y: torch.Tensor, acquisition: SliceAcquisition) -> torch.Tensor:
@@ -190,11 +198,18 @@ def perception(x: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, 
     return {"gmsd": float(torch.cat(deviations).mean()), "sharp": float(torch.cat(sharps).mean())}
 
 
-def dice(x: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
+def classified(truth: NDArray[np.float32]) -> NDArray[np.int8]:
+    """The tissues of the truth."""
+    from medsr.training.slices.tissues import classify_tissues
+
+    return classify_tissues(truth)
+
+
+def dice(x: NDArray[np.float32], right: NDArray[np.int8]) -> float:
     """Mean Dice of the three tissues of `x` against those of the truth."""
     from medsr.training.slices.tissues import CLASSES, classify_tissues
 
-    made, right = classify_tissues(x), classify_tissues(truth)
+    made = classify_tissues(x)
     each = [
         2 * np.sum((made == c) & (right == c)) / max(1, np.sum(made == c) + np.sum(right == c))
         for c in range(1, CLASSES + 1)
@@ -203,27 +218,37 @@ def dice(x: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
 
 
 ALONE = """\
-import resource, sys, time
+import re, sys, time
 from pathlib import Path
-from medsr import reconstruct
+import numpy as np
 from medsr.simulation.lowres import simulate_lowres
 from pipelines.benchmarks.heads import load
-from pipelines.benchmarks.models import MODES, options
-data, head, mode, name = sys.argv[1:]
+from pipelines.benchmarks.models import MODES, make
+data, head, mode, name, out = sys.argv[1:]
 ratio, psf, _ = MODES[mode]
 truth = load(Path(data), head)
 scan = simulate_lowres(truth, spacing=[s * r for s, r in zip(truth.grid.spacing, ratio)], psf=psf)
-start = time.perf_counter()
-reconstruct(scan, truth.grid.spacing, noise=0.0, **options(name, psf))
-print(time.perf_counter() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+start = time.process_time()
+made = make(name, scan, truth.grid.spacing, psf)
+seconds = time.process_time() - start
+# not ru_maxrss, which begins at what the parent had
+peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())
+print(seconds, int(peak[1]) / 2**20)
+np.savez(out, **{k: v for k, v in vars(made).items() if v is not None})
 """
 
 
-def timed(data: Path, head: str, mode: str, name: str) -> dict[str, float]:
-    """Seconds and peak memory of a reconstruction in a process of its own."""
-    command = [sys.executable, "-c", ALONE, str(data), head, mode, name]
-    seconds, gib = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-2:]
-    return {"s": float(seconds), "GiB": float(gib)}
+def alone(data: Path, head: str, mode: str, name: str) -> tuple[Made, dict[str, float]]:
+    """What is made by a process of its own on one thread, its CPU seconds and its peak memory."""
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "made.npz"
+        command = [sys.executable, "-c", ALONE, str(data), head, mode, name, str(out)]
+        threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=os.environ | threads)
+        seconds, gib = ran.stdout.split()[-2:]
+        with np.load(out) as kept:
+            made = Made(kept["image"], kept.get("proposal"))
+    return made, {"s": float(seconds), "GiB": float(gib)}
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
 """What a study costs: ``python -m pipelines.cluster.plan SOURCE``.
 
-Reconstructs the scans under SOURCE with `medsr batch`, one thread, into a temporary folder, then once more to see
-what an already finished scan costs, and prints seconds and bytes a scan and what they make for many scans. Measure
-on a quiet machine of the kind that the cluster has, with scans and options of the kind that the study has.
+Reconstructs the scans under SOURCE with `medsr batch`, one thread, into a temporary folder, then once more to
+see what an already finished scan costs, and prints seconds and bytes a scan and what they make for many scans.
+All of the processor's seconds are counted (decoding, checksums, compression, the table), so that other work on
+the machine changes little; the clock's are said beside them. What a shard spends before its first scan is
+measured on a tiny one, which loads all that any scan needs. Measure on a machine of the kind that the cluster
+has, with scans and options of the kind that the study has.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import os
 import subprocess
 import sys
 import tempfile
@@ -20,21 +24,37 @@ HOURS_A_SHARD = 4.0
 """Long enough that starting does not count, short enough that a lost node loses little."""
 
 
+TINY = 16
+"""Voxels along each axis of the scan that costs nothing but the start."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """Means over the scans that were done.
 
-    seconds : of one thread, of a scan. start : of a shard, before its first scan. again : of a scan that is
-    finished already. read, written : bytes. files : written. memory : GiB, at the peak.
+    seconds : of the processor, of a scan. clock : by the clock, of a scan. start : of the processor, of a shard
+    before its first scan. again : of the processor, of a scan that is finished already. read, written : bytes.
+    files : written. planned, memory : GiB at the peak, as medsr planned it and as the process had it.
     """
 
     scans: int
     seconds: float
+    clock: float
     start: float
     again: float
     read: float
     written: float
     files: float
+    planned: float
+    memory: float
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What went into a process and its children: seconds of the processor and by the clock, GiB at the peak."""
+
+    seconds: float
+    clock: float
     memory: float
 
 
@@ -76,37 +96,57 @@ def plan(measured: Measured, scans: int, cores: int) -> Plan:
 
 
 def measure(source: Path, options: list[str]) -> Measured:
-    """Runs `medsr batch` over `source` twice."""
+    """Runs `medsr batch` twice over `source`, and twice over a tiny scan."""
     with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder, "out")
-        command = [sys.executable, "-m", "medsr", "batch", str(source), "-o", str(out), "-q", "--threads", "1"]
-        walls = []
-        for _ in range(2):
-            start = time.perf_counter()
-            code = subprocess.run([*command, *options], check=False).returncode
-            walls.append(time.perf_counter() - start)
-            if code not in (0, 7, 8):
-                raise SystemExit(code)
-            if len(walls) == 1:
-                with (out / "outcomes.csv").open(newline="", encoding="utf-8") as file:
-                    rows = [row for row in csv.DictReader(file) if row["status"] in ("done", "missed")]
+        tiny, out = Path(folder, "tiny"), Path(folder, "out")
+        _tiny_scan(tiny)
+        start, ready = (_batch(tiny, Path(folder, "started"), options) for _ in range(2))
+        first = _batch(source, out, options)
+        with (out / "outcomes.csv").open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if row["status"] in ("done", "missed")]
+        again = _batch(source, out, options)
         if not rows:
             raise SystemExit("no scan could be reconstructed")
         count = len(rows)
-        seconds = sum(float(row["seconds"]) for row in rows) / count
-        start = max(0.0, walls[0] - count * seconds)
         inputs = {Path(row["input"]) for row in rows}
         files = [p for p in out.rglob("*") if p.is_file() and not p.name.startswith("outcomes")]
         return Measured(
             scans=count,
-            seconds=seconds,
-            start=start,
-            again=max(0.0, walls[1] - start) / count,
+            seconds=max(0.0, first.seconds - start.seconds) / count,
+            clock=max(0.0, first.clock - start.clock) / count,
+            start=start.seconds,
+            again=max(0.0, again.seconds - ready.seconds) / count,
             read=sum(map(_size, inputs)) / count,
             written=sum(p.stat().st_size for p in files) / count,
             files=len(files) / count,
-            memory=max(float(row["memory_gib"] or 0) for row in rows),
+            planned=max(float(row["memory_gib"] or 0) for row in rows),
+            memory=first.memory,
         )
+
+
+def _batch(source: Path, out: Path, options: list[str]) -> Spent:
+    command = [sys.executable, "-m", "medsr", "batch", str(source), "-o", str(out), "-q", "--threads", "1"]
+    start = time.perf_counter()
+    with subprocess.Popen([*command, *options]) as process:
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    clock = time.perf_counter() - start
+    if process.returncode not in (0, 7, 8):
+        raise SystemExit(process.returncode)
+    return Spent(used.ru_utime + used.ru_stime, clock, used.ru_maxrss * 1024 / 2**30)
+
+
+def _tiny_scan(folder: Path) -> None:
+    """A smooth blob with slices twice as thick as wide."""
+    import numpy as np
+
+    import medsr
+
+    folder.mkdir()
+    x = np.linspace(-2, 2, TINY, dtype=np.float32) ** 2
+    blob = 1000 * np.exp(-(x[:, None, None] + x[:, None] + x))
+    volume = medsr.Volume(blob, medsr.Grid(blob.shape, np.diag([1.0, 1.0, 2.0, 1.0])))
+    medsr.save_volume(volume, folder / "tiny.nii.gz")
 
 
 def _size(path: Path) -> int:
@@ -116,11 +156,11 @@ def _size(path: Path) -> int:
 def table(measured: Measured, plans: list[Plan]) -> str:
     """What was measured and what follows, as text."""
     lines = [
-        f"measured on {measured.scans} scans, one thread each:",
-        f"  {measured.seconds:.2f} s a scan, {measured.start:.1f} s to start a shard, "
-        f"{measured.again:.3f} s for a scan that is finished already",
+        f"measured on {measured.scans} scan{'s' * (measured.scans > 1)}, one thread each:",
+        f"  {measured.seconds:.2f} s a scan ({measured.clock:.2f} s by the clock), {measured.start:.1f} s to "
+        f"start a shard, {measured.again:.3f} s for a scan that is finished already",
         f"  {measured.read / 1e6:.2f} MB read, {measured.written / 1e6:.2f} MB written in {measured.files:.1f} "
-        f"files, {measured.memory:.2f} GiB at the peak",
+        f"files, {measured.memory:.2f} GiB at the peak ({measured.planned:.2f} GiB planned)",
         "",
         f"{'scans':>9} {'cores':>6} {'core-hours':>11} {'shards':>7} {'days':>8} {'read TB':>8} "
         f"{'written TB':>10} {'files':>11} {'again, core-hours':>17}",

@@ -106,6 +106,8 @@ def _settings(table: dict[str, Any], environment: Mapping[str, str]) -> Settings
     for needed in ("folder", "server", "rules"):
         if not top.get(needed):
             raise UsageError(f"{needed} is missing", hint="see the example beside the worker's README")
+    if not Path(top["folder"]).is_absolute():  # else the queue would depend on where the worker is started
+        raise UsageError("folder is not a whole path", got=repr(top["folder"]), hint="e.g. /var/lib/medsr-orthanc")
     server = _site(checked(top["server"], _SITE, "[server]"), PREFIX, environment)
     sent = checked(top.get("delivery", {}), {"by": ("rest", "dicomweb"), **_SITE}, "[delivery]")
     by = sent.get("by", "rest")

@@ -45,6 +45,7 @@ def test_derivatives(data_set: Path, medsr: Command) -> None:
     assert [n for n in names(out) if n.startswith(stem)] == [
         *(f"{stem}_desc-srresidual_T2w.{e}" for e in ("json", "nii.gz")),
         *(f"{stem}_res-1mm_desc-sr_T2w.{e}" for e in ("html", "json", "nii.gz")),
+        *(f"{stem}_res-1mm_desc-sruncertainty_T2w.{e}" for e in ("json", "nii.gz")),
     ]
     said = json.loads((out / f"{stem}_res-1mm_desc-sr_T2w.json").read_text(encoding="utf-8"))
     assert said["Sources"] == ["bids:raw:sub-01/anat/sub-01_acq-ax_run-1_T2w.nii.gz"]

@@ -122,6 +122,9 @@ def test_models(medsr: Command) -> None:
     listed = medsr("models").out.splitlines()
     assert [line.split()[0] for line in listed] == list(cards())
     assert len({line.index(c.summary) for line, c in zip(listed, cards().values(), strict=True)}) == 1, "aligned"
+    assert [line.split()[0] for line in listed if " The default for " in line] == [
+        c.name for c in cards().values() if c.default
+    ]
     assert [c["name"] for c in json.loads(medsr("models", "--json").out)] == list(cards())
     for name, card in cards().items():
         ran = medsr("models", name)

@@ -42,8 +42,10 @@ def dcm2niix(folder: Path, out: Path) -> tuple[np.ndarray, np.ndarray]:
     """Voxels (x, y, z) or (t, x, y, z), and affine."""
     tool, nib = pytest.importorskip("dcm2niix"), pytest.importorskip("nibabel")
     out.mkdir()
-    subprocess.run([tool.bin, "-z", "n", "-b", "n", "-f", "x", "-o", out, folder], check=True, capture_output=True)
-    (found,) = out.glob("*.nii")
+    subprocess.run(
+        [tool.bin, "-z", "n", "-b", "n", "-f", "%d", "-o", out, folder], check=True, capture_output=True
+    )
+    (found,) = (f for f in out.glob("*.nii") if "Uncertainty" not in f.name)
     image = nib.load(found)
     data = np.asarray(image.dataobj, np.float64)
     return (np.moveaxis(data, 3, 0) if data.ndim == 4 else data), image.affine
@@ -114,9 +116,14 @@ def test_a_series_with_its_sidecar_and_report(folder: Path, tmp_path: Path, meds
     ran = medsr("reconstruct", folder, "-o", tmp_path / "out", "--format", "dicom")
     assert (ran.code, ran.err) == (0, "")
     found = names(tmp_path / "out")
-    count = len([n for n in found if n.endswith(".dcm")])
-    assert f"wrote {tmp_path / 'out'}: {count} DICOM files, report.html, sidecar.json" in ran.out
-    assert found == [*(f"IMG{n + 1:06d}.dcm" for n in range(count)), "report.html", "sidecar.json"]
+    count = len([n for n in found if n.startswith("IMG")])
+    assert f"wrote {tmp_path / 'out'}: {count + 1} DICOM files, report.html, sidecar.json" in ran.out
+    assert found == [
+        *(f"IMG{n + 1:06d}.dcm" for n in range(count)),
+        "MAP000001.dcm",
+        "report.html",
+        "sidecar.json",
+    ]
     said = json.loads((tmp_path / "out" / "sidecar.json").read_text(encoding="utf-8"))
     assert said["medsr"]["input"]["series"] == "1"
     assert said["medsr"]["input"]["files"] == 5
@@ -188,7 +195,7 @@ def test_default_names(folder: Path, tmp_path: Path, medsr: Command) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == [
         "scan",
         "scan_desc-sr",
-        *(f"scan_desc-sr{e}" for e in (".html", ".json", ".nii.gz", "_residual.nii.gz")),
+        *(f"scan_desc-sr{e}" for e in (".html", ".json", ".nii.gz", "_residual.nii.gz", "_uncertainty.nii.gz")),
     ]
 
 

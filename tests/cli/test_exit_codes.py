@@ -68,7 +68,7 @@ def test_7_a_promise_was_missed(scan: Path, medsr: Command, monkeypatch: pytest.
     method(monkeypatch, linear)
     ran = medsr("reconstruct", scan, "--noise", "0")
     assert ran.code == 7
-    assert "a promise of the card of spline was missed for scan.nii.gz" in ran.line
+    assert "a promise of the card of consensus was missed for scan.nii.gz" in ran.line
     assert "promise missed" in ran.out
     assert "wrote" in ran.out
     said = json.loads((scan.parent / "scan_desc-sr.json").read_text(encoding="utf-8"))["medsr"]

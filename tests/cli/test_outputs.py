@@ -9,6 +9,7 @@ import shutil
 import time
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pytest
 
@@ -17,7 +18,7 @@ from medsr.result import Result
 from tests.cli.conftest import Command, names, thick_scan
 
 POSIX = os.name == "posix"
-ENDINGS = [".html", ".json", ".nii.gz", "_residual.nii.gz"]
+ENDINGS = [".html", ".json", ".nii.gz", "_residual.nii.gz", "_uncertainty.nii.gz"]
 
 
 def result(stem: str, suffix: str = ".nii.gz") -> list[str]:
@@ -42,6 +43,22 @@ def test_to_a_file(suffix: str, scan: Path, medsr: Command) -> None:
     assert out.name in names(out.parent)
     assert f"out_residual{suffix.lower()}" in names(out.parent)
     assert open_volume(out).grid.shape == (10, 12, 18)
+
+
+def test_in_sixteen_bits(scan: Path, medsr: Command) -> None:
+    for name, more in (("floats", ()), ("shorts", ("--dtype", "int16"))):
+        assert medsr("reconstruct", scan, "-o", scan.parent / name / "out.nii", *more).code == 0
+    for name in ("out.nii", "out_residual.nii", "out_uncertainty.nii"):
+        exact, rounded = (open_volume(scan.parent / folder / name).data for folder in ("floats", "shorts"))
+        assert nibabel.load(scan.parent / "shorts" / name).get_data_dtype() == np.int16
+        assert 0 < np.abs(exact - rounded).max() <= 0.51 * np.ptp(exact) / 65535
+    assert medsr("report", scan.parent / "shorts" / "out.nii", "--scan", scan, "--force").code == 0
+
+
+@pytest.mark.parametrize("more", [("-o", "out.nrrd"), ("-o", "OUT.MHA"), ("-o", "out", "--format", "dicom")])
+def test_sixteen_bits_need_a_scale(more: tuple[str, ...], scan: Path, medsr: Command) -> None:
+    ran = medsr("reconstruct", scan, "--dtype", "int16", *more)
+    assert (ran.code, "--dtype is for NIfTI" in ran.line) == (2, True)
 
 
 @pytest.mark.parametrize("name", ["results", "results/", "v1.2", "sub-01.results", "out.png/", "deep/er/"])
@@ -249,7 +266,7 @@ def test_same_bytes_for_any_number_of_threads(scan: Path, medsr: Command) -> Non
         assert (
             medsr("reconstruct", scan, "--threads", threads, "-o", scan.parent / str(threads), "--force").code == 0
         )
-    for name in ("scan_desc-sr.nii.gz", "scan_desc-sr_residual.nii.gz"):
+    for name in ("scan_desc-sr.nii.gz", "scan_desc-sr_residual.nii.gz", "scan_desc-sr_uncertainty.nii.gz"):
         assert (scan.parent / "1" / name).read_bytes() == (scan.parent / "2" / name).read_bytes()
 
 
@@ -263,7 +280,7 @@ def test_sidecar(scan: Path, medsr: Command) -> None:
     ours = said["medsr"]
     assert set(ours) == {
         "version", "command", "method", "citation", "options", "input", "geometry", "acquisition", "figures",
-        "promises", "flags", "seconds", "memory_planned", "outputs",
+        "promises", "flags", "seconds", "memory_planned", "outputs", "weights", "weights_sha256",
     }  # fmt: skip
     files = [scan.parent / name for name in ours["outputs"]]
     assert ours["outputs"] == {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in files}

@@ -41,8 +41,8 @@ def test_cancelled(name: str, code: int, tmp_path: Path) -> None:
     assert child.returncode == code
     assert err == b"medsr: cancelled; what was finished stays, nothing else\n"
     left = names(tmp_path / "out")
-    assert len(left) % 4 == 0
-    assert 8 <= len(left) < 100
+    assert len(left) % 5 == 0
+    assert 10 <= len(left) < 125
     assert not [n for n in left if n.startswith(".")]
     for event in done:
         assert all(Path(p).exists() for p in event["written"])
@@ -214,7 +214,8 @@ def test_the_peak_stays_below_the_plan(
     planned = need(plan_acquisition(blank(header), noise=0.0), header.frames or 1, card("spline"))
     code = (
         "import sys\nfrom pathlib import Path\nfrom medsr.cli.main import main\n"
-        f"code = main(['reconstruct', {str(path)!r}, '--max-mem', '{planned}', '-q', '--threads', '1'])\n"
+        f"code = main(['reconstruct', {str(path)!r}, '--method', 'spline', '-q', '--threads', '1',"
+        f"'--max-mem', '{planned}'])\n"
         "lines = Path('/proc/self/status').read_text().splitlines()\n"
         "print(code, next(int(line.split()[1]) * 1024 for line in lines if line.startswith('VmHWM')))"
     )

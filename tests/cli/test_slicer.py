@@ -106,10 +106,10 @@ def test_a_failure_is_one_line_on_stderr(medsr: Command, tmp_path: Path) -> None
 
 def test_the_same_bytes_as_the_plain_command(medsr: Command, scan: Path, tmp_path: Path) -> None:
     """With the options that Slicer hands over though nobody touched them."""
-    untouched = ["--method", "spline", "--negative", "keep", "--device", "auto"]
+    untouched = ["--method", "auto", "--negative", "keep", "--device", "auto"]
     assert medsr("reconstruct", scan, "-o", tmp_path / "plain.nrrd").code == 0
     assert medsr("reconstruct", "--log-slicer", *untouched, "--output", tmp_path / "slicer.nrrd", scan).code == 0
-    for ending in (".nrrd", "_residual.nrrd"):
+    for ending in (".nrrd", "_residual.nrrd", "_uncertainty.nrrd"):
         assert (tmp_path / f"slicer{ending}").read_bytes() == (tmp_path / f"plain{ending}").read_bytes()
 
 

@@ -11,6 +11,7 @@ import torch
 
 from medsr.acquisition.slices import plan_acquisition
 from medsr.errors import UsageError, WeightsError
+from medsr.io import open_volume
 from medsr.methods import slicewise as module
 from medsr.methods.base import no_progress
 from medsr.methods.interpolation import interpolation_factors
@@ -178,6 +179,19 @@ def test_weights_missing_or_wrong_exit_with_5(
         none.choose((4, 1))
     with pytest.raises(WeightsError, match="no weights for in-plane x8"):
         card.choose((8, 8))
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_model_runs_from_the_command_line(
+    name: str,
+    tmp_path: Path,
+    scan: Path,  # noqa: F811
+    medsr: Command,  # noqa: F811
+) -> None:
+    ran = medsr("reconstruct", scan, "--method", "slicewise", "--model", name, "-o", tmp_path / "out.nii.gz")
+    assert ran.code == 0, ran
+    assert open_volume(tmp_path / "out.nii.gz").grid.spacing == pytest.approx((1, 1, 1))
+    assert f'"model": "{name}"' in (tmp_path / "out.json").read_text()
 
 
 def test_the_command_line_takes_a_model(tmp_path: Path, scan: Path, medsr: Command) -> None:  # noqa: F811

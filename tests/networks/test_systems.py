@@ -334,3 +334,40 @@ def test_folded_network_is_plain_and_equal(configuration, build):
     torch.testing.assert_close(folded(x), network(x), rtol=0, atol=1e-5)
     assert any(isinstance(m, RepConv) for m in network.modules())
     assert isinstance(folded, Fast2D) and parameters(folded.fold()) == parameters(folded)
+
+
+@pytest.mark.parametrize("scale", [(4, 1), (2, 2)])
+@pytest.mark.parametrize("columns", [12, 13, 3])
+def test_packed_columns_are_unpacked_where_they_were(scale, columns):
+    """From a head that passes the packed pixels on and a tail that repeats them: each pixel is where it was."""
+    network = Fast2D(scale, channels=4, blocks=1, pack=2)
+    assert network.period == (1, 2)
+    for p in network.parameters():
+        p.data.zero_()
+    for column in range(2):
+        network.head.weight.data[column, column, 1, 1] = 1
+        network.fuse.weight.data[column, column] = 20  # far from zero, where SiLU is the identity
+        for row in range(scale[0]):
+            for part in range(scale[1]):
+                network.tail.weight.data[(row * 2 + column) * scale[1] + part, column, 1, 1] = 1 / 20
+    x = 1 + torch.rand(1, 1, 5, columns)
+    made = network.residual(x)
+    torch.testing.assert_close(
+        made, x.repeat_interleave(scale[0], 2).repeat_interleave(scale[1], 3), rtol=1e-5, atol=0
+    )
+
+
+def test_a_packed_network_sees_no_further_than_its_halo_and_leaves_no_seam():
+    from medsr.networks.slices import run_tiled
+
+    network = Fast2D((4, 1), channels=8, blocks=2, pack=2)
+    torch.nn.init.normal_(network.tail.weight, std=0.1)
+    network = network.for_inference().eval()
+    x = torch.rand(1, 1, 13, 59)
+    with torch.no_grad():
+        assert torch.equal(run_tiled(network, x, 22), run_tiled(network, x))
+        far = x.clone()
+        at, halo = 30, network.halo[1]
+        far[..., : at - halo] = 0
+        far[..., at + halo + 1 :] = 0
+        torch.testing.assert_close(network(far)[..., at], network(x)[..., at], rtol=0, atol=1e-6)

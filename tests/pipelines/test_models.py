@@ -83,6 +83,27 @@ def test_samples_are_the_runs_of_a_recipe_and_its_seeds(tmp_path: Path) -> None:
     assert claims.FIGURES == {"gain_db": 1, "gmsd": -1}
 
 
+def test_the_lines_of_the_claims(tmp_path: Path) -> None:
+    claim, (with_it, without) = next(iter(CLAIMS.items()))
+    for name, value, patches in (
+        (with_it, 1.0, 8),
+        (f"{with_it}-s2", 1.1, 8),
+        (without, 0.5, 8),
+        (f"{without}-s2", 0.4, 8),
+    ):
+        (tmp_path / name).mkdir()
+        entry = {"patches": patches, "figures": {"gain_db": value, "gmsd": 0.1}}
+        (tmp_path / name / "log.json").write_text(json.dumps([entry]))
+    gain, deviation = claims.lines(tmp_path)[:2]
+    assert (gain["claim"], gain["patches"], gain["answer"]) == (claim, [8], "yes")
+    assert (gain["with"], gain["without"]) == ((1.0, 1.1), (0.5, 0.4))
+    assert deviation["answer"] == "undecided"
+    assert f"| {claim} | 8 | gain_db | 1.0500 ± 0.0500 (2) | 0.4500 ± 0.0500 (2) | yes |" in claims.table([gain])
+    entry["patches"] = 4  # one that saw less
+    (tmp_path / without / "log.json").write_text(json.dumps([entry]))
+    assert claims.lines(tmp_path)[0]["answer"] == "undecided"
+
+
 def test_perception_is_perfect_for_the_truth_and_worse_for_a_blur() -> None:
     truth = smooth_head((40, 40, 40))
     perfect = perception(truth, truth)

@@ -7,6 +7,7 @@ fails here as it would in Slicer.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -300,3 +301,15 @@ def install(monkeypatch: pytest.MonkeyPatch, application: Application, slicer: A
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.delitem(sys.modules, "MedSR", raising=False)
     return said
+
+
+def until_idle(widget: Any) -> list[float]:
+    """Lets time pass until the form's job is over; the progress that was shown."""
+    shown = []
+    begun = time.monotonic()
+    while widget.timer.running:
+        assert time.monotonic() - begun < 120
+        widget.timer.emit("timeout()")
+        shown.append(widget.ui.progressBar.value)
+        time.sleep(0.02)
+    return shown

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -94,17 +93,6 @@ def form(monkeypatch: pytest.MonkeyPatch, work: Path, scene: Any, chosen: Path) 
     widget.cleanup()
 
 
-def until_idle(form: Any) -> list[int]:
-    shown = []
-    begun = time.monotonic()
-    while form.widget.timer.running:
-        assert time.monotonic() - begun < 120
-        form.widget.timer.emit("timeout()")
-        shown.append(form.ui.progressBar.value)
-        time.sleep(0.02)
-    return shown
-
-
 @pytest.mark.parametrize("grid", list(GRIDS))
 def test_volume_out_and_in_again(grid: str, loaded: Any, tmp_path: Path) -> None:
     """What is written for medsr lies where the file lay that the volume came from, for every kind of grid."""
@@ -121,9 +109,13 @@ def test_volume_out_and_in_again(grid: str, loaded: Any, tmp_path: Path) -> None
     assert np.abs(lib.to_ras(volume) - affine).max() < 1e-5
 
 
-@pytest.mark.parametrize("grid", list(GRIDS))
-def test_through_the_form(grid: str, form: Any, scene: Any, loaded: Any, work: Path) -> None:
-    """Volume in, medsr in the background, volumes out: where the NIfTI route puts them, voxel for voxel."""
+@pytest.mark.parametrize(
+    ("grid", "method"), [*((grid, "spline") for grid in GRIDS), ("oblique thick", "auto"), ("flipped", "auto")]
+)
+def test_through_the_form(grid: str, method: str, form: Any, scene: Any, loaded: Any, work: Path) -> None:
+    """Volume in, medsr in the background, volumes out: where the NIfTI route puts them, voxel for voxel. The
+    default method brings its uncertainty; slices turned round would give it another image of the same head.
+    """
     import subprocess
 
     from MedSRLib import scene as lib
@@ -134,20 +126,23 @@ def test_through_the_form(grid: str, form: Any, scene: Any, loaded: Any, work: P
     volume = loaded(grid)
     source = Path(volume.GetStorageNode().GetFileName())
     form.ui.inputSelector.choose(volume)
-    form.ui.methodComboBox.choose("spline")
+    if method != "auto":
+        form.ui.methodComboBox.choose(method)
     form.ui.targetComboBox.choose("voxel size (mm)")
     form.ui.targetLineEdit.text = "0.8"
     form.ui.runButton.click()
-    shown = until_idle(form)
+    shown = stub.until_idle(form.widget)
     assert form.said.errors == []
     assert shown[:-1] == sorted(shown[:-1])
     results = [scene.GetNodeByID(i) for i in form.widget._shown]
-    assert [v.GetName() for v in results] == ["scan", "scan_desc-sr", "scan_desc-sr_residual"]
+    endings = ["", "_residual", *(["_uncertainty"] if method == "auto" else [])]
+    assert [v.GetName() for v in results] == ["scan", *(f"scan_desc-sr{ending}" for ending in endings)]
     route = source.with_name("route.nii.gz")
     line = [python_with_medsr(), "-m", "medsr", "reconstruct", str(source), "-o", str(route), "--spacing", "0.8"]
-    line += ["--method", "spline"]
+    line += ["--method", method]
     subprocess.run(line, check=True, capture_output=True)
-    for node, path in ((results[1], route), (results[2], source.with_name("route_residual.nii.gz"))):
+    for node, ending in zip(results[1:], endings, strict=True):
+        path = source.with_name(f"route{ending}.nii.gz")
         data, affine = as_slicer_has_it(open_volume(path))
         assert node.GetImageData().GetDimensions() == data.shape
         assert np.abs(lib.to_ras(node) - affine).max() < 1e-4
@@ -173,7 +168,7 @@ def test_shown_side_by_side_and_linked(form: Any, scene: Any, loaded: Any) -> No
         logic.AddSliceNode(layout.tag(number))
         logics.append(logic)
     form.ui.runButton.click()
-    until_idle(form)
+    stub.until_idle(form.widget)
     assert form.said.errors == []
     assert form.app.GetLayoutNode().GetViewArrangement() == layout.FIRST + 3
     composites = layout._by_layout_name(scene, "vtkMRMLSliceCompositeNode")
@@ -214,7 +209,7 @@ def test_cancel_leaves_scene_and_disk_clean(form: Any, scene: Any, loaded: Any, 
     form.ui.runButton.click()
     assert left_in(work)
     form.ui.cancelButton.click()
-    until_idle(form)
+    stub.until_idle(form.widget)
     assert form.ui.stageLabel.text == "cancelled; nothing was changed"
     assert state(scene) == before
     assert left_in(work) == []
@@ -229,7 +224,7 @@ def test_an_error_leaves_them_clean_too(form: Any, scene: Any, loaded: Any, work
     form.ui.inputSelector.choose(volume)
     before = state(scene)
     form.ui.runButton.click()
-    until_idle(form)
+    stub.until_idle(form.widget)
     assert len(form.said.errors) == 1
     assert "\n" not in form.said.errors[0]
     assert str(work) not in form.said.errors[0]
@@ -257,7 +252,7 @@ def test_a_series_comes_as_a_sequence(form: Any, scene: Any, tmp_path: Path) -> 
     form.ui.methodComboBox.choose("spline")
     form.ui.mapsCheckBox.checked = form.ui.sideBySideCheckBox.checked = False
     form.ui.runButton.click()
-    until_idle(form)
+    stub.until_idle(form.widget)
     assert form.said.errors == []
     browser = scene.GetFirstNodeByClass("vtkMRMLSequenceBrowserNode")
     sequence = browser.GetMasterSequenceNode()

@@ -9,7 +9,6 @@ import importlib
 import json
 import shutil
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -64,15 +63,7 @@ class Form:
         return self.widget.ui
 
     def until_idle(self) -> list[float]:
-        """Lets time pass; the progress that was shown."""
-        seen = []
-        begun = time.monotonic()
-        while self.widget.timer.running:
-            assert time.monotonic() - begun < 120
-            self.widget.timer.emit("timeout()")
-            seen.append(self.ui.progressBar.value)
-            time.sleep(0.02)
-        return seen
+        return stub.until_idle(self.widget)
 
 
 @pytest.fixture

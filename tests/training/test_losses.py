@@ -61,6 +61,9 @@ def test_feature_distance_moves_the_made_side_only():
     torch.testing.assert_close(loss, expected)
     loss.backward()
     assert made.grad.any() and truth.grad is None
+    torch.testing.assert_close(
+        feature_distance([3 * made], [3 * truth], "relative"), ((made - truth) ** 2).mean() / (truth**2).mean()
+    )
 
 
 def test_least_squares_game():
@@ -245,7 +248,7 @@ def test_the_paper_weights_of_4pp():
     outcome = objective.generator(network, batch)
     assert outcome.made.shape[0] == 3 * batch.high.shape[0]
     errors = [F.l1_loss(image, batch.high) for image in network.forward_passes(batch.low)]
-    torch.testing.assert_close(outcome.terms["pixel"], 0.05 * torch.stack(errors).mean())
+    torch.testing.assert_close(outcome.terms["pixel"], 0.05 * 255 * torch.stack(errors).mean())
     assert set(outcome.terms) == {
         "pixel",
         "adversarial",

@@ -62,7 +62,7 @@ _READ = (
     "ModalityLUTSequence",
 )  # fmt: skip
 _PRIVATE = (GE_COMPLEX, COUNT, *BLOCKS)
-_OF_A_MAP = (*REQUIRED, "PatientAge", "PatientSize", "PatientWeight", "StudyDescription")
+_OF_THE_STUDY = (*REQUIRED, "PatientAge", "PatientSize", "PatientWeight", "StudyDescription")
 _DECIMAL = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _NOON = 12 * 3600.0
 _DAY = 86400.0
@@ -238,7 +238,7 @@ def first_reference(result: bytes) -> str:
 def restored(result: bytes, header: bytes) -> bytes:
     """A result that was made from the technical part of a source, with what it carries on of the source's header.
 
-    What comes out is what `write_series` makes of the original itself.
+    What comes out is what `write_series` and `write_capture` make of the original itself.
 
     Parameters
     ----------
@@ -256,11 +256,13 @@ def restored(result: bytes, header: bytes) -> bytes:
         if image.StudyInstanceUID != known.StudyInstanceUID:
             raise InputError("the source on the server is of another study than the result")
         is_map = image.SOPClassUID == uid.ParametricMapStorage
+        is_capture = image.SOPClassUID == uid.SecondaryCaptureImageStorage
+        of_patient = _OF_THE_STUDY if is_map or is_capture else IDENTIFYING
         enhanced = not is_map and "SharedFunctionalGroupsSequence" in image
         for keyword in IDENTIFYING:
             if enhanced and keyword in ("AcquisitionDate", "AcquisitionTime"):
                 continue
-            if keyword in known and not (is_map and keyword not in _OF_A_MAP):
+            if keyword in known and keyword in of_patient:
                 setattr(image, keyword, known[keyword].value)
             elif keyword in image and keyword not in ("ContentDate", "ContentTime"):
                 del image[keyword]
@@ -268,11 +270,12 @@ def restored(result: bytes, header: bytes) -> bytes:
             image.ContentDate = known.StudyDate or "19000101"
         if is_map or (enhanced and "ContentTime" not in known):
             image.ContentTime = known.StudyTime or "000000"
-        if not is_map:
+        if not (is_map or is_capture):
             image.SeriesDescription = describe(words(source, "SeriesDescription", 64) or "Super-resolution")
-        image.ContributingEquipmentSequence = equipment(
-            words(source, "Manufacturer", 64), words(source, "ManufacturerModelName", 64)
-        )
+        if not is_capture:
+            image.ContributingEquipmentSequence = equipment(
+                words(source, "Manufacturer", 64), words(source, "ManufacturerModelName", 64)
+            )
         target = io.BytesIO()
         image.save_as(target, enforce_file_format=True)
         return target.getvalue()

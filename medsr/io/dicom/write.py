@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,18 +40,35 @@ class Written:
     files: tuple[Path, ...]
 
 
+class Options(TypedDict, total=False):
+    """How a series is written.
+
+    source : the series that it was made from; its patient, study and frame of reference are carried on, from an
+        allow-list of attributes. Without one, the result gets a study of its own and an empty patient.
+    uncertainty : half width of an interval around the volume, on its grid; written beside it as Parametric Maps in
+        single precision.
+    series_number : 9000 + the source's where None.
+    series_description : the source's where None; the research-use mark is put behind it.
+    enhanced : one Enhanced MR image in place of a classic image for each slice.
+    deidentify : drop what identifies the patient and hash the UIDs. The pixels are not touched: a face stays a
+        face.
+    """
+
+    source: SeriesInfo | None
+    uncertainty: Volume | None
+    series_number: int | None
+    series_description: str | None
+    enhanced: bool
+    deidentify: bool
+
+
 def write_series(
     folder: str | Path,
     volume: Volume,
     derivation: Derivation,
     *,
-    source: SeriesInfo | None = None,
-    uncertainty: Volume | None = None,
-    series_number: int | None = None,
-    series_description: str | None = None,
-    enhanced: bool = False,
-    deidentify: bool = False,
     overwrite: bool = False,
+    **options: Unpack[Options],
 ) -> Written:
     """Write `volume` as a derived MR series; the folder appears whole or not at all.
 
@@ -60,16 +78,8 @@ def write_series(
     Parameters
     ----------
     volume : (x, y, z) or (t, x, y, z); slices are written across z. Values are kept to 1/65535 of the largest.
-    source : the series that it was made from; its patient, study and frame of reference are carried on, from an
-        allow-list of attributes. Without one, the result gets a study of its own and an empty patient.
-    uncertainty : half width of an interval around `volume`, on its grid; written beside it as Parametric Maps in
-        single precision.
-    series_number : 9000 + the source's where None.
-    series_description : the source's where None; the research-use mark is put behind it.
-    enhanced : one Enhanced MR image in place of a classic image for each slice.
-    deidentify : drop what identifies the patient and hash the UIDs. The pixels are not touched: a face stays a
-        face.
     overwrite : replace a folder that is there.
+    options : see `Options`.
 
     Raises
     ------
@@ -81,33 +91,14 @@ def write_series(
     target = Path(folder)
     refuse_existing(target, overwrite=overwrite)
     with atomic_folder(target, overwrite=overwrite) as part:
-        written = write_into(
-            part,
-            volume,
-            derivation,
-            source=source,
-            uncertainty=uncertainty,
-            series_number=series_number,
-            series_description=series_description,
-            enhanced=enhanced,
-            deidentify=deidentify,
-        )
+        written = write_into(part, volume, derivation, **options)
     return replace(written, files=tuple(target / path.name for path in written.files))
 
 
-def write_into(
-    part: Path,
-    volume: Volume,
-    derivation: Derivation,
-    *,
-    source: SeriesInfo | None = None,
-    uncertainty: Volume | None = None,
-    series_number: int | None = None,
-    series_description: str | None = None,
-    enhanced: bool = False,
-    deidentify: bool = False,
-) -> Written:
+def write_into(part: Path, volume: Volume, derivation: Derivation, **options: Unpack[Options]) -> Written:
     """The same into a folder that is there, such as one of `medsr.io.dicom.folder.atomic_folder`."""
+    source, uncertainty = options.get("source"), options.get("uncertainty")
+    enhanced, deidentify = options.get("enhanced", False), options.get("deidentify", False)
     if source is not None and source.modality != "MR":
         raise InputError(
             f"a derived MR series needs an MR source, series {source.selector} is none", got=source.modality
@@ -121,8 +112,8 @@ def write_into(
         coding=choose_coding(data),
         derivation=derivation,
         series_uid=derived_uid(*_identity(volume, derivation, known, enhanced=enhanced, deidentify=deidentify)),
-        series_number=series_number or SERIES_OFFSET + (known.series_number or 0),
-        series_description=describe(series_description or known.description or "Super-resolution"),
+        series_number=options.get("series_number") or SERIES_OFFSET + (known.series_number or 0),
+        series_description=describe(options.get("series_description") or known.description or "Super-resolution"),
         times=len(data),
         tr=volume.facts.tr,
         deidentify=deidentify,

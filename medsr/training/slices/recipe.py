@@ -80,7 +80,8 @@ class SliceRecipe:
 
 
 def read_recipe(name: str) -> dict[str, Any]:
-    """The table of a recipe, by the name of one that medsr ships or by the path of a file, with what it extends.
+    """The table of a recipe, by the name of one that medsr ships or by the path of a file, with what it extends
+    (a shipped one, or one beside it).
 
     Raises
     ------
@@ -101,8 +102,12 @@ def read_recipe(name: str) -> dict[str, Any]:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{name}: not a recipe", got=str(error), hint="compare with a shipped one") from None
-    base = table.pop("extends", None)
-    return table if base is None else {**read_recipe(str(base)), **table}
+    if (base := table.pop("extends", None)) is None:
+        return table
+    beside = path.parent / str(base)
+    below = read_recipe(str(beside if beside.is_file() else base))
+    options = {**below.get("options", {}), **table.get("options", {})}
+    return {**below, **table, **({"options": options} if options else {})}
 
 
 def shipped_recipes() -> list[str]:

@@ -23,6 +23,7 @@ from medsr.training.spiral.loss import Weights, image_loss, response_error, temp
 from medsr.training.spiral.moments import fit_moments
 from medsr.training.spiral.recipe import SpiralRecipe, heads_of
 from medsr.training.spiral.runs import TrainingRun, load_runs, truths
+from medsr.training.step import descend, follow
 
 Case = tuple[TrainingRun, Start]
 VAL_SEEDS = 9000
@@ -63,19 +64,11 @@ def train(
     cases, trials = [_case(r) for r in runs], [_case(r) for r in val]
     layers, start, losses = Layers(**recipe.layers), time.monotonic(), []
     while step < recipe.steps and time.monotonic() - start < most_seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(recipe, step)
         run, known = cases[_turn(recipe.seed, step, len(cases))]
         total, parts = _loss(run, known, network, layers, recipe.loss)
-        optimizer.zero_grad()
-        total.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        descend(total, network, optimizer, rate(recipe, step))
         step += 1
-        with torch.no_grad():
-            keep = min(recipe.average, step / (step + 10))
-            for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-                mean.lerp_(value, 1 - keep)
+        follow(average, network, recipe.average, step)
         losses.append(parts)
         if step % recipe.validate_every == 0 or step == recipe.steps:
             log.append({"step": step, "train": _mean(losses), "val": _validate(average, trials, layers)})

@@ -2,9 +2,6 @@
 
 ``.venv/slicer/render/bin/python pipelines/slicer/pictures/views.py --python .venv/bin/python``
 
-With ``--method consensus`` its uncertainty is shown too; a network takes its time, so only rows around the plane
-that is shown are reconstructed then.
-
 Scene, runs and layout are those of the module (MedSRLib); trame-slicer draws the views without a window.
 """
 
@@ -33,18 +30,6 @@ from trame_slicer.core import SlicerApp
 from trame_slicer.views import SliceView
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkRenderingCore import vtkWindowToImageFilter
-
-
-def rows_around(app: SlicerApp, scan: Any, anterior: float, rows: int) -> Any:
-    """A volume of some rows (j) of the scan on either side of a coronal plane."""
-    to_ras, data = lib.to_ras(scan), lib.voxels(scan)
-    middle = round((anterior - to_ras[1, 3]) / to_ras[1, 1])
-    to_ras[1, 3] += to_ras[1, 1] * (middle - rows)
-    slab = app.scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "scan")
-    lib._fill(slab, np.ascontiguousarray(data[:, middle - rows : middle + rows + 1]), to_ras)
-    slab.CreateDefaultDisplayNodes()
-    lib.show_like(slab, scan)
-    return slab
 
 
 def reconstruct(app: SlicerApp, scan: Any, python: str, method: str, work: str) -> dict[str, Any]:
@@ -92,7 +77,7 @@ def in_a_row(images: list[Image.Image], titles: list[str]) -> Image.Image:
     font = ImageFont.load_default(15)
     row = Image.new("RGB", (len(images) * (SIDE + 4) - 4, SIDE), "white")
     for number, (image, title) in enumerate(zip(images, titles)):
-        ImageDraw.Draw(image).text((8, 6), title, font=font, fill="white")
+        ImageDraw.Draw(image).text((8, 6), title, font=font, fill="white", stroke_width=2, stroke_fill="black")
         row.paste(image, (number * (SIDE + 4), 0))
     return row
 
@@ -100,27 +85,22 @@ def in_a_row(images: list[Image.Image], titles: list[str]) -> Image.Image:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--python", required=True, help="an interpreter that has medsr")
-    parser.add_argument("--method", default="spline")
+    parser.add_argument("--method", default="consensus")
     arguments = parser.parse_args()
     app = SlicerApp()
     scan = app.io_manager.load_volumes([str(SAMPLE)])[0]
     scan.SetName("scan")
-    slab = scan if arguments.method == "spline" else rows_around(app, scan, ANTERIOR, 12)
     with tempfile.TemporaryDirectory() as work:
         python = str(Path(arguments.python).absolute())
-        added = reconstruct(app, slab, python, arguments.method, work)
+        added = reconstruct(app, scan, python, arguments.method, work)
     orientation = layout.across_the_slices(scan)
     views = open_views(app, 1 + len(added))
-    layout.fill(app.scene, [slab, *added.values()], orientation)
+    layout.fill(app.scene, [scan, *added.values()], orientation)
     titles = ["scan, 4 mm slices", "result, 1 mm", *list(added)[1:]]
     pictures = [look(view, ANTERIOR, closer=1.25) for view in views]
-    path = HERE / ("before_after.png" if arguments.method == "spline" else f"{arguments.method}.png")
+    path = HERE / "before_after.png"
     picture = in_a_row(pictures, titles)
-    if arguments.method == "spline":
-        picture = picture.convert("L")
-    else:
-        picture = picture.resize((picture.width * 3 // 4, picture.height * 3 // 4)).quantize(256)
-    picture.save(path, optimize=True)
+    picture.resize((picture.width * 3 // 4, picture.height * 3 // 4)).quantize(256).save(path, optimize=True)
     print(path, path.stat().st_size)
 
 

@@ -21,7 +21,7 @@ from pydicom.uid import (
 )
 
 from medsr.errors import InputError
-from medsr.io.dicom import Derivation, choose_series, list_series, read_series, write_series
+from medsr.io.dicom import Derivation, choose_series, list_series, read_series, write_capture, write_series
 from medsr.io.dicom.technical import Clock, first_reference, restored, technical
 from tests.io.dicom.synthetic import GEOMETRIES, numbers, write_classic, write_enhanced, write_mosaic
 from tests.io.dicom.test_privacy import MARK, mark
@@ -178,12 +178,13 @@ def test_a_result_is_completed(tmp_path, times, enhanced, source_enhanced):
         info = choose_series(list_series(tmp_path / folder))
         volume = read_series(info)
         write_series(tmp_path / f"out-{folder}", volume, made, source=info, uncertainty=volume, enhanced=enhanced)
+        write_capture(tmp_path / f"out-{folder}" / "CAP.dcm", np.zeros((4, 5, 3), np.uint8), "Report", source=info)
     originals = {
         str(pydicom.dcmread(path).SOPInstanceUID): path.read_bytes() for path in (tmp_path / "a").iterdir()
     }
     results = sorted((tmp_path / "out-b").iterdir())
     nameless(tmp_path / "out-b")
-    header = originals[first_reference(results[0].read_bytes())]
+    header = originals[first_reference(next(p for p in results if p.name != "CAP.dcm").read_bytes())]
     for path in results:
         assert restored(path.read_bytes(), header) == (tmp_path / "out-a" / path.name).read_bytes(), path.name
 

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
@@ -25,7 +26,7 @@ SlurmctldHost={host}(127.0.0.1)
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
+AuthInfo=socket={socket}
 CredType=cred/munge
 SlurmctldPort={controller}
 SlurmdPort={node}
@@ -56,9 +57,14 @@ class OneNode:
         for name in ("state", "spool"):
             (folder / name).mkdir()
         self._folder = folder
+        # the path of a socket has at most 107 bytes, and a test's folder may lie deep
+        self._socket = Path(tempfile.mkdtemp(prefix="medsr-", dir="/tmp"), "munge.socket")
+        self._socket.parent.chmod(0o755)
         self._processes: list[subprocess.Popen[bytes]] = []
         host = socket.gethostname().split(".")[0]
-        text = _CONFIGURATION.format(host=host, folder=folder, controller=_free_port(), node=_free_port())
+        text = _CONFIGURATION.format(
+            host=host, folder=folder, socket=self._socket, controller=_free_port(), node=_free_port()
+        )
         configuration = folder / "slurm.conf"
         configuration.write_text(text)
         # the executor takes Slurm's variables away from a job's own srun; it finds the file all the same
@@ -115,18 +121,19 @@ class OneNode:
             with contextlib.suppress(psutil.Error):
                 if ours in left.environ().get("PATH", ""):
                     left.kill()
+        shutil.rmtree(self._socket.parent, ignore_errors=True)
 
     def _munge(self) -> None:
         key = self._folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
         self._start(
-            "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={self._folder / 'munge.socket'}",
+            "munged", "--foreground", "--force", f"--key-file={key}", f"--socket={self._socket}",
             f"--pid-file={self._folder / 'munge.pid'}", f"--log-file={self._folder / 'munge.log'}",
             f"--seed-file={self._folder / 'munge.seed'}",
         )  # fmt: skip
         end = time.monotonic() + 30
-        while not (self._folder / "munge.socket").exists() and time.monotonic() < end:
+        while not self._socket.exists() and time.monotonic() < end:
             time.sleep(0.1)
 
     def _start(self, name: str, *options: str) -> None:

@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,29 +47,47 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60, what: str = "it"
 
 
 class Orthanc:
-    """A server with a data base of its own in `folder`."""
+    """A server with a data base of its own in `folder`.
 
-    def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
+    settings : a folder of settings, taken but for user, port and data base. beside : further files of settings.
+    """
+
+    def __init__(
+        self, folder: Path, *, overwrite: bool = False, settings: Path | None = None, beside: Sequence[Path] = ()
+    ) -> None:
         folder.mkdir()
         self.port, self._process = free_port(), None
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = folder / "log"
-        settings = {
-            "Name": "test",
+        own = {
             "StorageDirectory": str(folder / "db"),
             "IndexDirectory": str(folder / "db"),
             "HttpPort": self.port,
             "DicomServerEnabled": False,
-            "RemoteAccessAllowed": False,
-            "AuthenticationEnabled": True,
-            "RegisteredUsers": {USER: PASSWORD},
-            "StableAge": 1,
-            "OverwriteInstances": overwrite,
-            "Plugins": [str(DICOMWEB)],
-            "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         }
-        self._settings = folder / "orthanc.json"
-        self._settings.write_text(json.dumps(settings))
+        users = {"RegisteredUsers": {USER: PASSWORD}}
+        self._settings = folder / "settings"
+        self._settings.mkdir()
+        if settings is None:
+            self._write("orthanc", {
+                **own,
+                **users,
+                "Name": "test",
+                "RemoteAccessAllowed": False,
+                "AuthenticationEnabled": True,
+                "StableAge": 1,
+                "OverwriteInstances": overwrite,
+                "Plugins": [str(DICOMWEB)],
+                "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+            })  # fmt: skip
+            return
+        for path in (*beside, *settings.glob("*.json")):
+            shutil.copyfile(path, self._settings / path.name)
+        for name, changed in (("orthanc", own), ("credentials", users)):
+            self._write(name, json.loads((settings / f"{name}.json").read_text(encoding="utf-8")) | changed)
+
+    def _write(self, name: str, settings: dict[str, Any]) -> None:
+        (self._settings / f"{name}.json").write_text(json.dumps(settings))
 
     def start(self) -> Orthanc:
         with self._log.open("ab") as log:

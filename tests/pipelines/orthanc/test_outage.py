@@ -51,7 +51,7 @@ def outage(server, worker, folder, count: int, seconds: float) -> None:
     assert worker.stop() == 0
     assert worker.counts() == {"done": count}
     results = server.results()
-    assert len({tags["SeriesInstanceUID"] for tags in results}) == count
+    assert len({tags["SeriesInstanceUID"] for tags in results}) == 2 * count  # image and uncertainty
     assert len({tags["SOPInstanceUID"] for tags in results}) == len(results)
     assert set(server.stored().values()) == {1}
     assert not list((worker.state / "jobs").iterdir())

@@ -10,7 +10,7 @@ from pipelines.orthanc.rules import Facts, Rule
 from pipelines.orthanc.settings import load
 
 GOOD = """
-folder = "state"
+folder = "/nowhere/state"
 [server]
 url = "https://pacs.example.org:8042/"
 [[rules]]
@@ -57,6 +57,7 @@ def test_results_to_another_server(tmp_path):
 BAD = {
     "not TOML": ("[server", "not TOML"),
     "no folder": (GOOD.replace("folder", "#"), "folder is missing"),
+    "a folder somewhere": (GOOD.replace("/nowhere/", ""), "not a whole path"),
     "no rules": (GOOD.split("[[", maxsplit=1)[0], "rules is missing"),
     "unknown key": ("colour = 1\n" + GOOD, "colour is not known"),
     "unknown key of a server": (GOOD.replace("url", "verify = false\nurl"), "verify is not known"),

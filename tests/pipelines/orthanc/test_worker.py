@@ -13,7 +13,7 @@ import pytest
 from medsr.cli.main import main
 from tests.conftest import smooth_head
 from tests.io.dicom.synthetic import GEOMETRIES, write_classic
-from tests.pipelines.orthanc.system import THERE, wait_for
+from tests.pipelines.orthanc.system import RULES, THERE, wait_for
 
 pytestmark = pytest.mark.skipif(not THERE, reason="needs Debian's orthanc and orthanc-dicomweb")
 
@@ -50,7 +50,8 @@ def test_a_series_comes_back(orthanc, worker, tmp_path):
     """
     server = orthanc()
     server.send(scan(tmp_path / "scan"))
-    one = worker(server).start()
+    rules = RULES.replace('"0"', '"0", "--capture"')
+    one = worker(server, rules=rules).start()
     wait_for(done(one, 1), what="the result")
     wait_for(lambda: "made by medsr" in one.said(), what="the worker's second thoughts about its own series")
     process = psutil.Process(one.pid)
@@ -61,9 +62,10 @@ def test_a_series_comes_back(orthanc, worker, tmp_path):
     for tags in results:
         assert tags["StudyInstanceUID"] == "1.2.826.1.5"
         assert (tags["PatientName"], tags["PatientID"]) == ("Doe^Jane", "P1")
-        assert tags["SeriesDescription"] == "t1 ax [RESEARCH USE ONLY]"
-    assert len({tags["SeriesInstanceUID"] for tags in results}) == 1
-    assert delivered(server) == reconstructed(tmp_path / "scan", tmp_path / "direct", "--noise", "0")
+    series = {(tags["SeriesInstanceUID"], tags["SeriesDescription"]) for tags in results}
+    said = ["Report [RESEARCH USE ONLY]", "Uncertainty [RESEARCH USE ONLY]", "t1 ax [RESEARCH USE ONLY]"]
+    assert sorted(each for _, each in series) == said
+    assert delivered(server) == reconstructed(tmp_path / "scan", tmp_path / "direct", "--noise", "0", "--capture")
     assert one.counts() == {"done": 1}
     assert one.stop() == 0
     assert not list((one.state / "jobs").iterdir())
@@ -86,12 +88,13 @@ HEADERS = "dicom/dicom2nifti_headers"
 )
 def test_a_real_series_comes_back(orthanc, worker, tmp_path, folder, options):
     """As `medsr reconstruct` makes it of the original: to the byte, so with the same geometry."""
+    options = (*options, "--noise", "0", "--method", "spline")
     server = orthanc()
     server.send(DATA / folder)
-    listed = ", ".join(f'"{option}"' for option in (*options, "--noise", "0"))
+    listed = ", ".join(f'"{option}"' for option in options)
     one = worker(server, rules=f'[[rules]]\nname = "all"\noptions = [{listed}]').start()
     wait_for(lambda: one.counts() in ({"done": 1}, {"failed": 1}), 400, "the result")
     one.stop()
     assert one.counts() == {"done": 1}, one.said()
-    assert delivered(server) == reconstructed(DATA / folder, tmp_path / "direct", *options, "--noise", "0")
+    assert delivered(server) == reconstructed(DATA / folder, tmp_path / "direct", *options)
     assert set(server.stored().values()) == {1}
