@@ -32,7 +32,7 @@ class KtSettings:
     """
 
     change: float = 0.3
-    corner: float = 0.03
+    corner: float = 0.05
     power: float = 4.0
     smooth: float = 4.0
     detail: float = 20.0

@@ -24,7 +24,7 @@ class LowRankSettings:
     static : regularisation of the mean image, as a share of the samples' density.
     """
 
-    threshold: float = 1.0
+    threshold: float = 0.1
     coupling: float = 0.1
     block: int = 8
     rounds: int = 8

@@ -16,7 +16,7 @@ from medsr.methods.gridding import gridding
 class WindowSettings:
     """width : of the window, as a multiple of the frames that fill k-space."""
 
-    width: float = 1.0
+    width: float = 1.05
 
 
 TUNED = WindowSettings()

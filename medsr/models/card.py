@@ -44,12 +44,19 @@ class Weights:
     """One file of weights.
 
     file : in `medsr/models/weights`. calibration : by what the uncertainty that the network gives is multiplied to
-    get the half width of the interval that the card names.
+    get the half width of the interval that the card names, at each of `ratios`.
     """
 
     file: str
     sha256: str
-    calibration: float = 1.0
+    ratios: list[float] = field(default_factory=list)
+    calibration: list[float] = field(default_factory=list)
+
+    def calibrated(self, ratio: float) -> float:
+        """The calibration at a ratio, linear between those on the card; 1 where the card has none."""
+        import numpy as np
+
+        return float(np.interp(ratio, self.ratios, self.calibration)) if self.ratios else 1.0
 
 
 @dataclass(frozen=True)

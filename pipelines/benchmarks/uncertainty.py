@@ -5,8 +5,8 @@
 
 The middle of each head, 144³ voxels. Coverage: the share of voxels above 5 % of the 99.5th percentile whose error
 is within the half width. Correlation: Spearman's, of the root mean square over blocks of 5³ voxels, of half width
-and error. The factor of a set of weights is the conformal one: what its uncertainty has to be multiplied by, for
-90 % of the selection heads' voxels to be covered, every head and setting counting alike.
+and error. The factor of a set of weights at a ratio is the conformal one: what its uncertainty has to be
+multiplied by, for 90 % of the selection heads' voxels to be covered, every head and setting counting alike.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def main() -> None:
     arguments = parser(__doc__.splitlines()[0])
     arguments.add_argument("--settings", nargs="+", choices=list(SETTINGS), default=list(SETTINGS)[:8])
     asked = arguments.parse_args()
-    shares: dict[str, list[NDArray[np.float64]]] = {}
+    shares: dict[tuple[str, float], list[NDArray[np.float64]]] = {}
     print(f"{'head':12} {'setting':33} coverage  correlation")
     for name in choose(asked):
         head = middle(load(asked.data, name))
@@ -49,15 +49,16 @@ def main() -> None:
                 acquisition.measured.spacing, acquisition.fine.spacing, acquisition.psf
             ).layout.name
             counted = np.histogram(ratio, np.append(RATIOS, np.inf))[0] / ratio.size
-            shares.setdefault(layout, []).append(counted)
+            most = max(d / h for d, h in zip(acquisition.measured.spacing, acquisition.fine.spacing, strict=True))
+            shares.setdefault((layout, round(most, 2)), []).append(counted)
             rank = correlation(error, width, inside)
             print(f"{name:12} {label:33} {np.mean(ratio <= 1):8.3f}  {rank:11.3f}", flush=True)
     if asked.val:
-        for layout, found in shares.items():
-            now = card("consensus").weights[layout].calibration
+        for (layout, most), found in shares.items():
+            now = card("consensus").weights[layout].calibrated(most)
             cumulative = np.cumsum(np.mean(found, axis=0))
             factor = now * RATIOS[np.searchsorted(cumulative, COVERED) + 1]
-            print(f"calibration of the {layout} weights: {factor:.3f} (now {now:.3f})")
+            print(f"calibration of the {layout} weights at x{most:g}: {factor:.3f} (now {now:.3f})")
 
 
 def correlation(error: NDArray[np.float32], width: NDArray[np.float32], inside: NDArray[np.bool_]) -> float:

@@ -11,7 +11,7 @@ from tests.simulation.runs import small_run
 
 
 def test_stretches_of_a_run_are_those_of_the_whole(monkeypatch) -> None:
-    """Within the stretches the result is nearly that of one solve; a voxel's course has no step where they join."""
+    """The result is nearly that of one solve; a voxel's course has no step where they join."""
     a = Prepared(small_run(frames=48).kspace).slice(0)
     settings = KtSettings(iterations=12)
     whole = kt(a, no_progress, settings).data

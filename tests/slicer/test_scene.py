@@ -109,9 +109,13 @@ def test_volume_out_and_in_again(grid: str, loaded: Any, tmp_path: Path) -> None
     assert np.abs(lib.to_ras(volume) - affine).max() < 1e-5
 
 
-@pytest.mark.parametrize("grid", list(GRIDS))
-def test_through_the_form(grid: str, form: Any, scene: Any, loaded: Any, work: Path) -> None:
-    """Volume in, medsr in the background, volumes out: where the NIfTI route puts them, voxel for voxel."""
+@pytest.mark.parametrize(
+    ("grid", "method"), [*((grid, "spline") for grid in GRIDS), ("oblique thick", "auto"), ("flipped", "auto")]
+)
+def test_through_the_form(grid: str, method: str, form: Any, scene: Any, loaded: Any, work: Path) -> None:
+    """Volume in, medsr in the background, volumes out: where the NIfTI route puts them, voxel for voxel. The
+    default method brings its uncertainty; slices turned round would give it another image of the same head.
+    """
     import subprocess
 
     from MedSRLib import scene as lib
@@ -122,7 +126,8 @@ def test_through_the_form(grid: str, form: Any, scene: Any, loaded: Any, work: P
     volume = loaded(grid)
     source = Path(volume.GetStorageNode().GetFileName())
     form.ui.inputSelector.choose(volume)
-    form.ui.methodComboBox.choose("spline")
+    if method != "auto":
+        form.ui.methodComboBox.choose(method)
     form.ui.targetComboBox.choose("voxel size (mm)")
     form.ui.targetLineEdit.text = "0.8"
     form.ui.runButton.click()
@@ -130,12 +135,14 @@ def test_through_the_form(grid: str, form: Any, scene: Any, loaded: Any, work: P
     assert form.said.errors == []
     assert shown[:-1] == sorted(shown[:-1])
     results = [scene.GetNodeByID(i) for i in form.widget._shown]
-    assert [v.GetName() for v in results] == ["scan", "scan_desc-sr", "scan_desc-sr_residual"]
+    endings = ["", "_residual", *(["_uncertainty"] if method == "auto" else [])]
+    assert [v.GetName() for v in results] == ["scan", *(f"scan_desc-sr{ending}" for ending in endings)]
     route = source.with_name("route.nii.gz")
     line = [python_with_medsr(), "-m", "medsr", "reconstruct", str(source), "-o", str(route), "--spacing", "0.8"]
-    line += ["--method", "spline"]
+    line += ["--method", method]
     subprocess.run(line, check=True, capture_output=True)
-    for node, path in ((results[1], route), (results[2], source.with_name("route_residual.nii.gz"))):
+    for node, ending in zip(results[1:], endings, strict=True):
+        path = source.with_name(f"route{ending}.nii.gz")
         data, affine = as_slicer_has_it(open_volume(path))
         assert node.GetImageData().GetDimensions() == data.shape
         assert np.abs(lib.to_ras(node) - affine).max() < 1e-4

@@ -55,7 +55,8 @@ def centroid(x: MetaTensor) -> np.ndarray:
 @pytest.mark.parametrize("axis", [0, 2])
 def test_a_simulated_scan_lies_where_the_image_does(name: str, axis: int) -> None:
     whole = image(name)
-    scan = SimulateThickSlices(between=3.2, thickness=2.5, slice_axis=axis)(whole)
+    simulate = SimulateThickSlices(between=3.2, thickness=2.5, slice_axis=axis)  # MONAI tells objects by their id
+    scan = simulate(whole)
     grid = volume_of(scan).grid
     assert grid.spacing[axis] == pytest.approx(3.2)
     np.testing.assert_allclose(grid.direction, FINE[name].direction, atol=1e-9)

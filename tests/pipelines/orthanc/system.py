@@ -18,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +49,11 @@ def wait_for(condition: Callable[[], Any], seconds: float = 60, what: str = "it"
 class Orthanc:
     """A server with a data base of its own in `folder`.
 
-    settings : a folder of settings, taken but for user, port and data base. beside : another, whose files stay
-    where the first has none of that name.
+    settings : a folder of settings, taken but for user, port and data base. beside : further files of settings.
     """
 
     def __init__(
-        self, folder: Path, *, overwrite: bool = False, settings: Path | None = None, beside: Path | None = None
+        self, folder: Path, *, overwrite: bool = False, settings: Path | None = None, beside: Sequence[Path] = ()
     ) -> None:
         folder.mkdir()
         self.port, self._process = free_port(), None
@@ -82,7 +81,7 @@ class Orthanc:
                 "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
             })  # fmt: skip
             return
-        for path in (*(beside.glob("*.json") if beside else ()), *settings.glob("*.json")):
+        for path in (*beside, *settings.glob("*.json")):
             shutil.copyfile(path, self._settings / path.name)
         for name, changed in (("orthanc", own), ("credentials", users)):
             self._write(name, json.loads((settings / f"{name}.json").read_text(encoding="utf-8")) | changed)
