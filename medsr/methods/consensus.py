@@ -10,7 +10,6 @@ from functools import lru_cache
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from medsr.acquisition.cells import ISOTROPIC, LAYOUTS, Cells, Layout, plan_cells
 from medsr.acquisition.condition import condition_vector
@@ -21,17 +20,15 @@ from medsr.methods.base import Estimate, Progress
 from medsr.methods.spline import spline
 from medsr.models.card import card
 from medsr.models.tensors import read_tensors, shipped_weights
-from medsr.networks.residual3d import ResidualNet3D
+from medsr.networks.residual3d import ResidualNet3D, local_mean
 from medsr.networks.tiles3d import run_tiled
 from medsr.operators.interpolation import interpolation_matrix
 from medsr.operators.modeproduct import mode_product
 from medsr.operators.pointspread import PointSpread, sampling_matrix
 from medsr.operators.resolution import Resolution
 
-NEAR = 5
-"""Voxels, along each axis, over which the size of what is added is taken for the uncertainty."""
 LEAST = 1e-3
-"""Of the scan's 99.5th percentile, added to that size."""
+"""Of the scan's 99.5th percentile, added to the size of what is added where the uncertainty is made of it."""
 
 
 @dataclass(frozen=True)
@@ -173,9 +170,8 @@ def propose(y: Tensor, acquisition: SliceAcquisition, progress: Progress, parts:
 
 
 def local_rms(x: Tensor) -> Tensor:
-    """(x, y, z): the root mean square over NEAR³ voxels, over those that there are at the border."""
-    mean = functional.avg_pool3d(x.square()[None, None], NEAR, 1, NEAR // 2, count_include_pad=False)
-    return mean[0, 0].sqrt()
+    """(x, y, z): the root mean square over 5³ voxels, over those that there are at the border."""
+    return local_mean(x.square()[None, None])[0, 0].sqrt()
 
 
 def work_on(y: Tensor, acquisition: SliceAcquisition, cells: Cells, offset: float = 0.0) -> Working:

@@ -143,7 +143,7 @@ def _check_options(options: tuple[str, ...], where: str) -> None:
     if taken:
         raise UsageError(f"{where}: {taken[0]} is the worker's own", hint="leave it out")
     try:
-        job = job_from(parser().parse_args(["reconstruct", *options, "--format", "dicom", "--", "scan"]))
+        job = job_from(parser().parse_args(["reconstruct", "--format", "dicom", *options, "--", "scan"]))
     except UsageError as error:
         raise UsageError(f"{where}: {error.what}", got=error.got, hint="see medsr reconstruct --help") from None
     if job.inputs != ("scan",):

@@ -11,7 +11,7 @@ from safetensors import safe_open
 from medsr.errors import InputError
 from medsr.io import write_volume
 from medsr.methods.base import no_progress
-from medsr.methods.sliding_window import sliding_window
+from medsr.methods.sliding_window import WindowSettings, sliding_window
 from medsr.methods.spiral_fmri import SharedFrames
 from medsr.networks.spiral_prior import SpiralPrior
 from medsr.networks.spiral_resnet import SpiralResNet
@@ -135,6 +135,6 @@ def test_the_residual_network_trains_on_shared_frames(data, runs, tmp_path):
     assert float(start.detach()) == pytest.approx(1.0)
     more = shared_frames.frames_loss(network, runs[0], frames, slice(4, 8), Weights(kspace=0.1))
     assert float(more.detach()) > 1.05
-    window = sliding_window(runs[0].acquisition, no_progress).data
+    window = sliding_window(runs[0].acquisition, no_progress, WindowSettings(1.0)).data
     alike = frames.image(network(frames.channels(slice(0, 24))).detach())
     assert torch.allclose(alike, window, atol=1e-3 * float(window.abs().max()))
