@@ -13,7 +13,7 @@ demo: .venv/core
 	@echo "The report:   demo/colin27_1x1x4mm_desc-sr.html (open it in a browser)"
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 test-all: .venv/dev
 	$(BIN)/python -m pytest -m "not gpu and not peers and not data"
