@@ -20,6 +20,7 @@ from medsr.training.spiral.loss import Weights, response_error, temporal_error
 from medsr.training.spiral.recipe import SpiralRecipe, heads_of
 from medsr.training.spiral.runs import TrainingRun, load_runs
 from medsr.training.spiral.unrolled import VAL_SEEDS, rate, save_weights
+from medsr.training.step import descend, follow
 
 BATCH = 6
 """Frames in a step, of one run."""
@@ -52,22 +53,14 @@ def train(
     cases, trials = ([(r, SharedFrames.of(r.acquisition, network.spans)) for r in some] for some in (runs, val))
     start, losses = time.monotonic(), []
     while step < recipe.steps and time.monotonic() - start < most_seconds:
-        for group in optimizer.param_groups:
-            group["lr"] = rate(recipe, step)
         rng = np.random.default_rng([recipe.seed, step])
         run, frames = cases[int(rng.integers(len(cases)))]
         first = int(rng.integers(max(1, len(run.truth) - BATCH)))
         loss = frames_loss(network, run, frames, slice(first, first + BATCH), recipe.loss)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimizer.step()
+        descend(loss, network, optimizer, rate(recipe, step))
         step += 1
         losses.append(float(loss.detach()))
-        with torch.no_grad():
-            keep = min(recipe.average, step / (step + 10))
-            for mean, value in zip(average.parameters(), network.parameters(), strict=True):
-                mean.lerp_(value, 1 - keep)
+        follow(average, network, recipe.average, step)
         if step % recipe.validate_every == 0 or step == recipe.steps:
             log.append(
                 {"step": step, "loss": float(np.mean(losses)), "val": [_figures(average, c) for c in trials]}
