@@ -267,11 +267,10 @@ def _norm(values: NDArray[np.float32]) -> float:
 
 def _domain(chosen: Card, volume: Volume, acquisition: SliceAcquisition) -> list[Flag]:
     flags = []
-    ratios = [m / f for m, f in zip(acquisition.measured.spacing, acquisition.fine.spacing, strict=True)]
     peak = float(np.percentile(volume.data, 99.5))
     for what, values, bounds in (
         ("voxel sizes of the scan (mm)", acquisition.measured.spacing, chosen.domain.spacing),
-        ("refinements", ratios, chosen.domain.ratio),
+        ("refinements", acquisition.ratios, chosen.domain.ratio),
         (
             "noise over the scan's 99.5th percentile",
             [acquisition.noise / peak if peak > 0 else 0],

@@ -64,6 +64,11 @@ class SliceAcquisition:
         ]
         return Resolution(self.fine.shape, self.fine.spacing, self.target.shape, self.target.spacing, psf)
 
+    @property
+    def ratios(self) -> list[float]:
+        """Spacing of the scan over that of the fine grid, an axis."""
+        return [m / f for m, f in zip(self.measured.spacing, self.fine.spacing, strict=True)]
+
     def describe_psf(self) -> dict[str, str]:
         """The point spread of each axis in words."""
         return {

@@ -135,36 +135,35 @@ def propose(y: Tensor, acquisition: SliceAcquisition, progress: Progress, parts:
     network, made_with = load_network(cells.layout.name)
     network = network.to(y.device)
     views = parts.views.of(cells.layout)
-    mean, square, expected = (torch.zeros_like(base) for _ in range(3))
-    working: Working | None = None
+    mean, square, width = (torch.zeros_like(base) for _ in range(3))
+    working = work_on(y, acquisition, cells, views[0].offset)
     for i, view in enumerate(views):
 
         def part(fraction: float, stage: str, i: int = i) -> None:
             progress(0.05 + 0.89 * (i + fraction) / len(views), stage)
 
-        if working is None or view.offset != views[i - 1].offset:
+        if i and view.offset != views[i - 1].offset:
             working = work_on(y, acquisition, cells, view.offset)
-        correction, error = look(network, working, acquisition, view, part)
+        correction, half = look(network, working, acquisition, view, part)
         if parts.cap and about.cap is not None:
             correction = correction.clamp(-about.cap, about.cap)
         onto = onto_fine(working, acquisition)
         correction = mode_product(correction, onto) * working.peak
         mean += correction
         square += correction.square()
-        expected += mode_product(error, onto).clamp_min(0) * working.peak
+        width += mode_product(half, onto).clamp_min(0) * working.peak
     progress(0.95, "projection")
     mean /= len(views)
     spread = (square / len(views) - mean.square()).clamp_min(0)
-    width = (expected.div_(len(views)).square() + spread).sqrt()
+    width = (width.div_(len(views)).square() + spread).sqrt()
     projection = Projection(acquisition.operator)
     if parts.null_space and acquisition.noise == 0:
         mean = projection.null_space(mean)
     x = base + mean
     if parts.projection:
         x = projection.within(x, y, acquisition.noise * y.numel() ** 0.5)
-    ratio = max(d / h for d, h in zip(acquisition.measured.spacing, acquisition.fine.spacing, strict=True))
-    size = local_rms(x - base) + LEAST * float(np.percentile(y.numpy(force=True), 99.5))
-    uncertainty = (width * size).sqrt() * about.weights[cells.layout.name].calibrated(ratio)
+    size = local_rms(x - base) + LEAST * working.peak
+    uncertainty = (width * size).sqrt() * about.weights[cells.layout.name].calibrated(max(acquisition.ratios))
     progress(1.0, "projection")
     return Estimate(x, uncertainty, made_with)
 
@@ -195,7 +194,7 @@ def work_on(y: Tensor, acquisition: SliceAcquisition, cells: Cells, offset: floa
 def look(
     network: ResidualNet3D, working: Working, acquisition: SliceAcquisition, view: View, progress: Progress
 ) -> tuple[Tensor, Tensor]:
-    """Correction and expected error (x, y, z) on the working grid, over the peak, in one view."""
+    """Correction and half width of its interval (x, y, z) on the working grid, over the peak, in one view."""
     turn = tuple(working.cells.turn[place] for place in view.order)
     flips = [i for i, reversed_ in enumerate(view.flips) if reversed_]
     images = working.images.permute(0, *(a + 1 for a in turn)).flip([i + 1 for i in flips])
@@ -211,8 +210,8 @@ def look(
     cell = [working.cells.cell[a] for a in turn]
     both = run_tiled(network, images, condition, cell, progress=lambda f: progress(f, "network"))
     back = [turn.index(a) for a in range(3)]
-    correction, error = (x.flip(flips).permute(back) for x in both)
-    return correction, error
+    correction, half = (x.flip(flips).permute(back) for x in both)
+    return correction, half
 
 
 def onto_fine(working: Working, acquisition: SliceAcquisition) -> list[Tensor | None]:

@@ -110,7 +110,7 @@ def _moved(box: Sequence[range], shape: Sequence[int], shift: Mapping[int, int])
 
 def whole_ratios(acquisition: SliceAcquisition) -> tuple[int, int, int]:
     """Fine voxels a sample, along each axis; 1 where it keeps its samples."""
-    ratios = [m / f for m, f in zip(acquisition.measured.spacing, acquisition.fine.spacing, strict=True)]
+    ratios = acquisition.ratios
     whole = [max(1, round(r)) for r in ratios]
     lengths = [z * m for z, m in zip(whole, acquisition.measured.shape, strict=True)]
     if lengths != list(acquisition.fine.shape) or any(

@@ -23,7 +23,7 @@ from medsr.training.degrade import Draw, Odds, draw
 from medsr.training.muon import Muon
 from medsr.training.patches import Patches, load_cases
 from medsr.training.recipe import Recipe
-from medsr.training.step import descend, follow
+from medsr.training.step import descend, follow, tell
 from medsr.training.trials import FOREGROUND, covered, gains, make_trials
 
 CHARBONNIER = 0.02
@@ -105,9 +105,8 @@ def train(
             )
             log.append({"step": step, "loss": float(np.mean(losses)), **scores})
             losses = []
-            (out / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
             _draw(log, out / "curves.svg", recipe.name)
-            say(f"step {step}, {time.monotonic() - start:.0f} s: {json.dumps(log[-1])}")
+            tell(out, log, time.monotonic() - start, say)
         if step % recipe.save_every == 0 or last:
             checkpoint.save(saved, network, average, optimizer, {"step": step, "log": log})
             weights = {k: v.detach().cpu().contiguous() for k, v in average.state_dict().items()}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -27,7 +26,7 @@ from medsr.training.muon import Muon
 from medsr.training.patches import Case, Patches, Source, load_cases
 from medsr.training.recipe import read_source
 from medsr.training.slices.recipe import read_recipe
-from medsr.training.step import descend, follow
+from medsr.training.step import descend, follow, tell
 
 FAINTEST = 0.3
 """A patch comes as if the volume's maximum were up to this much brighter than its 99.5th percentile."""
@@ -111,7 +110,6 @@ def train(
             gains = {c.name: round(gain(average, c, recipe.ratio), 3) for c in heads}
             log.append({"step": step, "error": float(np.mean(losses)), "gains_db": gains})
             losses = []
-            (out / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
             panels = {
                 f"{recipe.name}: gain over the cubic spline (dB)": {
                     n: [e["gains_db"][n] for e in log] for n in gains
@@ -119,7 +117,7 @@ def train(
                 "mean squared error": {"training": [e["error"] for e in log]},
             }
             draw_curves([e["step"] for e in log], panels, out / "curves.svg")
-            say(f"step {step}, {time.monotonic() - start:.0f} s: {json.dumps(log[-1])}")
+            tell(out, log, time.monotonic() - start, say)
         if step % recipe.save_every == 0 or last or time.monotonic() - start >= most_seconds:
             checkpoint.save(saved, network, average, optimizer, {"step": step, "log": log, "losses": losses})
             weights = {k: v.detach().contiguous() for k, v in average.state_dict().items()}

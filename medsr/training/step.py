@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -25,3 +30,9 @@ def follow(average: nn.Module, network: nn.Module, decay: float, step: int) -> N
     keep = min(decay, step / (step + 10))
     for mean, value in zip(average.parameters(), network.parameters(), strict=True):
         mean.lerp_(value, 1 - keep)
+
+
+def tell(out: Path, log: list[dict[str, Any]], seconds: float, say: Callable[[str], None]) -> None:
+    """Writes the log to `out` and says its last entry."""
+    (out / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
+    say(f"step {log[-1]['step']}, {seconds:.0f} s: {json.dumps(log[-1])}")

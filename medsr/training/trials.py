@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,27 +76,36 @@ def estimates(network: ResidualNet3D, trial: Trial, device: str = "cpu") -> tupl
 
 def covered(network: ResidualNet3D, trials: dict[str, list[Trial]], device: str = "cpu") -> dict[str, list[float]]:
     """Share of the inner voxels above 5 % of the 99.5th percentile whose error is within the half width."""
+
+    def share(error: Tensor, _: Tensor, width: Tensor) -> Tensor:
+        return (error.abs() <= width).float().mean()
+
+    return _scores(network, trials, device, share)
+
+
+def gains(network: ResidualNet3D, trials: dict[str, list[Trial]], device: str = "cpu") -> dict[str, list[float]]:
+    """PSNR gained over `spline`, dB, a head: inner voxels above 5 % of the 99.5th percentile."""
+
+    def gain(error: Tensor, before: Tensor, _: Tensor) -> Tensor:
+        return 10 * torch.log10((before**2).mean() / (error**2).mean())
+
+    return _scores(network, trials, device, gain)
+
+
+def _scores(
+    network: ResidualNet3D,
+    trials: dict[str, list[Trial]],
+    device: str,
+    score: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> dict[str, list[float]]:
+    """`score` of the errors of the estimate and of the spline estimate, and of the half width, a head."""
     found: dict[str, list[float]] = {}
     inner = (slice(None), *[slice(MARGIN, -MARGIN)] * 3)
     for name, scans in trials.items():
         for trial in scans:
             x, width = estimates(network, trial, device)
             truth = trial.truth[inner]
-            within = ((x[inner] - truth).abs() <= width[inner])[truth > FOREGROUND]
-            found.setdefault(name, []).append(round(float(within.float().mean()), 3))
-    return found
-
-
-def gains(network: ResidualNet3D, trials: dict[str, list[Trial]], device: str = "cpu") -> dict[str, list[float]]:
-    """PSNR gained over `spline`, dB, a head: inner voxels above 5 % of the 99.5th percentile."""
-    found: dict[str, list[float]] = {}
-    inner = (slice(None), *[slice(MARGIN, -MARGIN)] * 3)
-    for name, scans in trials.items():
-        for trial in scans:
-            x, _ = estimates(network, trial, device)
-            base = trial.given["images"][:, 0]
-            truth = trial.truth[inner]
-            mask = truth > FOREGROUND
-            ours, theirs = (((e[inner] - truth)[mask] ** 2).mean() for e in (x, base))
-            found.setdefault(name, []).append(round(float(10 * torch.log10(theirs / ours)), 3))
+            kept = truth > FOREGROUND
+            error, before = ((e[inner] - truth)[kept] for e in (x, trial.given["images"][:, 0]))
+            found.setdefault(name, []).append(round(float(score(error, before, width[inner][kept])), 3))
     return found

@@ -49,8 +49,7 @@ def main() -> None:
                 acquisition.measured.spacing, acquisition.fine.spacing, acquisition.psf
             ).layout.name
             counted = np.histogram(ratio, np.append(RATIOS, np.inf))[0] / ratio.size
-            most = max(d / h for d, h in zip(acquisition.measured.spacing, acquisition.fine.spacing, strict=True))
-            shares.setdefault((layout, round(most, 2)), []).append(counted)
+            shares.setdefault((layout, round(max(acquisition.ratios), 2)), []).append(counted)
             rank = correlation(error, width, inside)
             print(f"{name:12} {label:33} {np.mean(ratio <= 1):8.3f}  {rank:11.3f}", flush=True)
     if asked.val:

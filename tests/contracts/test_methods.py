@@ -11,6 +11,7 @@ from medsr.models.card import cards
 from medsr.result import Result
 from medsr.volume import Grid, ScanFacts, Volume
 from tests.conftest import GRIDS, smooth_head
+from tests.contracts.progress import rises_to_its_end_and_can_stop
 
 METHODS = [c.name for c in cards().values() if c.kind == "image"]
 GAP = "gapped"
@@ -111,14 +112,6 @@ def test_the_scale_of_the_values_does_not_matter(method: str) -> None:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_progress_rises_to_its_end_and_can_stop(method: str) -> None:
-    seen: list[float] = []
-    medsr.reconstruct(noisy("plain", 3.0), method=method, progress=lambda f, stage: seen.append(f))
-    assert seen == sorted(seen)
-    assert seen[0] >= 0
-    assert seen[-1] == pytest.approx(1.0)
-
-    def stop(fraction: float, stage: str) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        medsr.reconstruct(noisy("plain", 3.0), method=method, progress=stop)
+    rises_to_its_end_and_can_stop(
+        lambda progress: medsr.reconstruct(noisy("plain", 3.0), method=method, progress=progress)
+    )

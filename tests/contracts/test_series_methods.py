@@ -10,6 +10,7 @@ import pytest
 import medsr
 from medsr.models.card import cards
 from tests.conftest import GRIDS
+from tests.contracts.progress import rises_to_its_end_and_can_stop
 from tests.simulation.runs import sampled, small_run
 
 METHODS = [c.name for c in cards().values() if c.kind == "kspace"]
@@ -100,17 +101,7 @@ def test_slices_are_apart(method: str) -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_progress_rises_to_its_end_and_can_stop(method: str) -> None:
     scan = small_run().kspace.select(frames=slice(0, 6))
-    seen: list[float] = []
-    medsr.reconstruct(scan, method=method, progress=lambda f, stage: seen.append(f))
-    assert seen == sorted(seen)
-    assert seen[0] >= 0
-    assert seen[-1] == pytest.approx(1.0)
-
-    def stop(fraction: float, stage: str) -> None:
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        medsr.reconstruct(scan, method=method, progress=stop)
+    rises_to_its_end_and_can_stop(lambda progress: medsr.reconstruct(scan, method=method, progress=progress))
 
 
 def test_each_frame_is_seen_alone_and_together() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from medsr.training.spiral.loss import Weights, response_error, temporal_error
 from medsr.training.spiral.recipe import SpiralRecipe, heads_of
 from medsr.training.spiral.runs import TrainingRun, load_runs
 from medsr.training.spiral.unrolled import VAL_SEEDS, rate, save_weights
-from medsr.training.step import descend, follow
+from medsr.training.step import descend, follow, tell
 
 BATCH = 6
 """Frames in a step, of one run."""
@@ -66,8 +65,7 @@ def train(
                 {"step": step, "loss": float(np.mean(losses)), "val": [_figures(average, c) for c in trials]}
             )
             losses = []
-            (out / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
-            say(f"step {step}, {time.monotonic() - start:.0f} s: {json.dumps(log[-1])}")
+            tell(out, log, time.monotonic() - start, say)
         if step % recipe.save_every == 0 or step == recipe.steps:
             checkpoint.save(saved, network, average, optimizer, {"step": step, "log": log})
             save_weights(average, recipe, out / f"{recipe.name}.safetensors")

@@ -23,7 +23,7 @@ from medsr.training.spiral.loss import Weights, image_loss, response_error, temp
 from medsr.training.spiral.moments import fit_moments
 from medsr.training.spiral.recipe import SpiralRecipe, heads_of
 from medsr.training.spiral.runs import TrainingRun, load_runs, truths
-from medsr.training.step import descend, follow
+from medsr.training.step import descend, follow, tell
 
 Case = tuple[TrainingRun, Start]
 VAL_SEEDS = 9000
@@ -73,8 +73,7 @@ def train(
         if step % recipe.validate_every == 0 or step == recipe.steps:
             log.append({"step": step, "train": _mean(losses), "val": _validate(average, trials, layers)})
             losses = []
-            (out / "log.json").write_text(json.dumps(log, indent=1), encoding="utf-8")
-            say(f"step {step}, {time.monotonic() - start:.0f} s: {json.dumps(log[-1])}")
+            tell(out, log, time.monotonic() - start, say)
         if step % recipe.save_every == 0 or step == recipe.steps:
             checkpoint.save(saved, network, average, optimizer, {"step": step, "log": log})
             save_weights(average, recipe, out / f"{recipe.name}.safetensors")
