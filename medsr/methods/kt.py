@@ -13,9 +13,9 @@ from torch import Tensor
 from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.consistency.krylov import Stop, Watch, pcg
 from medsr.consistency.precondition import CirculantPreconditioner
-from medsr.consistency.series import SeriesGram, static_image
+from medsr.consistency.series import SeriesGram
 from medsr.methods.base import Estimate, Progress
-from medsr.methods.stretches import LONGEST, part_of, stretches
+from medsr.methods.stretches import mean_of, part_of, stretches
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def kt(acquisition: SpiralAcquisition, progress: Progress, settings: KtSettings 
     """
     a = acquisition
     progress(0.0, "mean image")
-    mean = _mean_image(a, settings)
+    mean = mean_of(a, settings.static)
     out = torch.zeros(a.frames, *a.shape, dtype=a.maps.dtype)
     for some, fade in stretches(a.frames):
 
@@ -72,16 +72,6 @@ def kt(acquisition: SpiralAcquisition, progress: Progress, settings: KtSettings 
         x = _deviations(part_of(a, some), mean, settings, watch).add_(mean)
         out[some] += a.within_reach(x) * fade.reshape(-1, *(1 for _ in a.shape))
     return Estimate(out)
-
-
-def _mean_image(a: SpiralAcquisition, s: KtSettings) -> Tensor:
-    total = torch.zeros_like(a.maps[0])
-    for first in range(0, a.frames, LONGEST):
-        some = part_of(a, slice(first, first + LONGEST))
-        system = SeriesGram(some.trajectories, a.maps, segments=a.segments, workers=a.workers)
-        total += system.backproject(some.kspace).sum(0)
-    damping = s.static * a.frames / a.undersampling
-    return static_image(total, a.trajectories, a.maps, damping=damping, segments=a.segments)
 
 
 def _deviations(a: SpiralAcquisition, mean: Tensor, s: KtSettings, watch: Watch) -> Tensor:

@@ -21,9 +21,9 @@ from medsr.consistency.relative import (
     parts,
     posterior,
 )
-from medsr.consistency.series import SeriesGram, static_image
+from medsr.consistency.series import SeriesGram
 from medsr.methods.base import Estimate, Progress
-from medsr.methods.stretches import LONGEST, part_of, stretches
+from medsr.methods.stretches import mean_of, part_of, stretches
 from medsr.models.card import card
 from medsr.models.tensors import read_tensors, shipped_weights
 from medsr.networks.spiral_prior import Axes, SpiralPrior, Variances
@@ -126,14 +126,8 @@ class Start:
 
 
 def mean_image(a: SpiralAcquisition) -> Tensor:
-    """The image that explains all frames best, (*shape)."""
-    total = torch.zeros(a.shape, dtype=torch.complex64)
-    for first in range(0, a.frames, LONGEST):
-        some = slice(first, first + LONGEST)
-        system = SeriesGram(a.trajectories[some], a.maps, segments=a.segments, workers=a.workers)
-        total += system.backproject(a.kspace[some]).sum(0)
-    damping = DAMPING * a.frames / a.undersampling
-    return a.within_reach(static_image(total, a.trajectories, a.maps, damping=damping, segments=a.segments))
+    """The image that explains all frames best, within the reach of the spirals, (*shape)."""
+    return a.within_reach(mean_of(a, DAMPING))
 
 
 def begin(a: SpiralAcquisition, mean: Tensor) -> Start:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from medsr.acquisition.spiral import SpiralAcquisition
+from medsr.consistency.series import SeriesGram, static_image
 
 LONGEST, OVERLAP = 512, 64
 """Frames solved together at most, and shared with the stretch before, over which one fades into the other."""
@@ -35,3 +36,14 @@ def stretches(frames: int) -> Iterator[tuple[slice, Tensor]]:
 def part_of(a: SpiralAcquisition, some: slice) -> SpiralAcquisition:
     """Some frames of a run."""
     return replace(a, kspace=a.kspace[some], trajectories=a.trajectories[some], weights=a.weights[some])
+
+
+def mean_of(a: SpiralAcquisition, static: float) -> Tensor:
+    """The image that explains all frames best, (*shape), regularised by `static` of the samples' density."""
+    total = torch.zeros_like(a.maps[0])
+    for first in range(0, a.frames, LONGEST):
+        some = part_of(a, slice(first, first + LONGEST))
+        system = SeriesGram(some.trajectories, a.maps, segments=a.segments, workers=a.workers)
+        total += system.backproject(some.kspace).sum(0)
+    damping = static * a.frames / a.undersampling
+    return static_image(total, a.trajectories, a.maps, damping=damping, segments=a.segments)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,23 +17,19 @@ import torch
 
 from medsr.evaluation.pictures import comparison
 from medsr.evaluation.runs import KnownRun, compare, render_rows, score
-from medsr.methods.base import no_progress
 from medsr.models.card import cards
+from pipelines.benchmarks.fmri_bias import classical
 from pipelines.benchmarks.fmri_runs import TEST, add_size, keep, known, simulate, size_in_words, size_of
-from pipelines.benchmarks.fmri_tune import METHODS, prepared, settings_of
+from pipelines.benchmarks.fmri_tune import METHODS, prepared
 
 
 def sweep(run: KnownRun, methods: list[str]) -> list[dict[str, Any]]:
     """Each setting of each method: its figures."""
     acquisition = prepared(run)
     rows = []
-    for name in (m for m in methods if m in METHODS):
-        method, base, _ = METHODS[name]
-        for change in settings_of(name, ()):
-            x = method(acquisition, no_progress, replace(base, **change)).data
-            figures = score(run.truth.with_data(x.abs().numpy()[..., None]), run)
-            words = ", ".join(f"{k} {v:g}" for k, v in change.items()) or "as in the code"
-            rows.append({"method": f"{name}: {words}"} | figures.as_dict())
+    for name, words, solve in classical([m for m in methods if m in METHODS]):
+        figures = score(run.truth.with_data(solve(acquisition).abs().numpy()[..., None]), run)
+        rows.append({"method": f"{name}: {words}"} | figures.as_dict())
     return rows
 
 
@@ -69,10 +64,8 @@ def main() -> None:
             rows += more
         found[run.name] = rows
         if args.out is not None:
-            keep(simulated, args.out, run.name)
-            (args.out / f"{run.name.replace(', ', '_').replace(' ', '-')}.png").write_bytes(
-                comparison(case, scored)
-            )
+            keep(simulated, args.out, run.stem)
+            (args.out / f"{run.stem}.png").write_bytes(comparison(case, scored))
             (args.out / "figures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
 
 

@@ -27,6 +27,11 @@ class Run:
     protocol: Protocol
     measured: bool = False
 
+    @property
+    def stem(self) -> str:
+        """Of the names of its files."""
+        return self.name.replace(", ", "_").replace(" ", "-")
+
 
 COLIN, NIIMATH = "structural/colin27_ch2_T1.nii.gz", "structural/rorden/niimath_T1_0p8mm.nii.gz"
 BASE = Protocol(matrix=96, coils=16, frames=240, interleaves=20, readouts=1)
@@ -95,7 +100,7 @@ def known(simulated: SimulatedRun) -> KnownRun:
     )
 
 
-def keep(simulated: SimulatedRun, folder: Path, name: str) -> None:
+def keep(simulated: SimulatedRun, folder: Path, stem: str) -> None:
     """Writes the run as `medsr simulate spiral-fmri` does."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_run(simulated, folder / f"{name.replace(', ', '_').replace(' ', '-')}.h5", force=True)
+    save_run(simulated, folder / f"{stem}.h5", force=True)
