@@ -8,6 +8,7 @@ from typing import Any
 
 from medsr.evaluation.runs import COLUMNS, NOTE, render_rows
 from medsr.models.card import cards
+from pipelines.benchmarks.fmri_runs import TEST
 
 Row = dict[str, Any]
 
@@ -30,10 +31,13 @@ def write(path: Path, run: str, size: str, rows: list[Row]) -> None:
 
 
 def table(rows: list[Row]) -> str:
-    """All runs, the methods of each in the order of their cards."""
-    order = list(cards())
+    """All runs, by size and in the order of `TEST`, the methods of each in that of their cards."""
+    order, runs = list(cards()), [r.name for r in TEST]
+    sizes = list(dict.fromkeys(r["size"] for r in rows))
     parts = []
-    for run, size in dict.fromkeys((r["run"], r["size"]) for r in rows):
+    for run, size in sorted(
+        {(r["run"], r["size"]) for r in rows}, key=lambda key: (sizes.index(key[1]), runs.index(key[0]))
+    ):
         here = [r for r in rows if (r["run"], r["size"]) == (run, size)]
         here.sort(key=lambda r: order.index(r["method"]) if r["method"] in order else len(order))
         parts.append(f"{run} ({size})\n{render_rows(here).removesuffix(NOTE + chr(10))}")

@@ -38,6 +38,7 @@ BASE = Protocol(matrix=96, coils=16, frames=240, interleaves=20, readouts=1)
 
 TEST = (
     Run("Colin27, blocks", COLIN, dataclasses.replace(BASE, seed=101)),
+    Run("niimath, blocks", NIIMATH, dataclasses.replace(BASE, seed=106)),
     Run("niimath, events", NIIMATH, dataclasses.replace(BASE, seed=102, task="events")),
     Run("Colin27, null", COLIN, dataclasses.replace(BASE, seed=103, task="rest", slice_offset=10.0)),
     Run("niimath, 60 Hz", NIIMATH, dataclasses.replace(BASE, seed=104, off_resonance=60.0)),
