@@ -12,7 +12,7 @@ def test_rows_are_renewed_and_put_in_order(tmp_path):
     write(path, second, "8 x 8", [{"method": "kt", "nrmse": 0.25, "auc": None}])
     rows = read(path)
     assert [(r["run"], r["method"], r["nrmse"]) for r in rows] == [
-        (first, "kt", 0.1235),
+        (first, "kt", 0.123456),
         (first, "gridding", 1.0),
         (second, "kt", 0.25),
     ]
