@@ -42,7 +42,10 @@ def add(commands: Any) -> None:
     parser.add_argument("--seconds", metavar="S", help="stop after so many seconds, checkpoint written")
     parser.add_argument("--seed", metavar="N", help="of the weights and the draws, not the recipe's")
     parser.add_argument(
-        "--start", metavar="WEIGHTS", help="safetensors that the run starts from (2D systems, 3D network)"
+        "--start",
+        metavar="WEIGHTS",
+        help="safetensors that the run starts from (2D systems, 3D network); of a 2D "
+        "system, the checkpoint of a run too",
     )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
     parser.set_defaults(command=command)
@@ -103,12 +106,12 @@ def _volumes(arguments: argparse.Namespace, table: dict[str, Any], changes: dict
 
 
 def _slices(arguments: argparse.Namespace, table: dict[str, Any], changes: dict[str, Any], seconds: float) -> int:
-    from medsr.models.weights import read_weights
+    from medsr.training.slices.checkpoint import starting_weights
     from medsr.training.slices.loop import train
     from medsr.training.slices.recipe import slice_recipe
 
     recipe = replace(slice_recipe(arguments.recipe, table), **changes)
-    start = None if arguments.start is None else read_weights(Path(arguments.start)).state_dict()
+    start = None if arguments.start is None else starting_weights(Path(arguments.start))
     begun = arguments.resume and (Path(arguments.output) / "checkpoint.safetensors").exists()
     if start is None and recipe.stage == "final" and not begun:
         raise UsageError(

@@ -58,6 +58,11 @@ class SliceNetwork(nn.Module, abc.ABC):
         self.slices = slices
         self.skip = Interpolate(scale) if skip else None
 
+    @property
+    def entering(self) -> int:
+        """Channels that the first convolution reads."""
+        return self.slices
+
     @classmethod
     def supports(cls, scale: Scale) -> bool:
         """Whether the network can be built for a scale."""

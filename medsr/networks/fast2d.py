@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from medsr.networks.base import SliceNetwork
-from medsr.networks.layers import Pointwise, Scale, conv3, depth_to_space
+from medsr.networks.layers import Pointwise, Scale, conv3, depth_to_space, space_to_depth
 from medsr.networks.receptive import Conv, Layer, Pack, Shuffle
 
 
@@ -96,18 +96,17 @@ class Fast2D(SliceNetwork):
     Parameters
     ----------
     channels, blocks : width and number of blocks of three convolutions.
-    pack : neighbouring columns that are channels of one pixel inside. A reformat of thick slices is finer along
-        its columns than along its rows; packed, the grid inside is more nearly square, and a `pack`-th as large.
+    pack : neighbouring rows and columns that are channels of one pixel inside, whose grid is so much smaller. A
+        reformat of thick slices is finer along its columns than along its rows; packed, it is square.
     """
 
-    def __init__(self, scale: Scale, slices: int = 1, *, channels: int, blocks: int, pack: int = 1) -> None:
+    def __init__(self, scale: Scale, slices: int = 1, *, channels: int, blocks: int, pack: Scale = (1, 1)) -> None:
         super().__init__(scale, slices, skip=True)
-        self.pack = pack
-        self.period = (1, pack)
-        self.head = conv3(slices * pack, channels)
+        self.period = pack
+        self.head = conv3(slices * math.prod(pack), channels)
         self.blocks = nn.Sequential(*(FastBlock(channels) for _ in range(blocks)))
         self.fuse = Pointwise(2 * channels, channels)
-        self.tail = conv3(channels, math.prod(scale) * pack)
+        self.tail = conv3(channels, math.prod(scale) * math.prod(pack))
         self._depth = 3 * blocks
         self.start_at_skip()
 
@@ -121,18 +120,21 @@ class Fast2D(SliceNetwork):
         """20 channels, three blocks: 0.04 M parameters folded."""
         return cls(scale, slices, channels=20, blocks=3)
 
+    @property
+    def entering(self) -> int:
+        return self.slices * math.prod(self.period)
+
     def residual(self, x: Tensor) -> Tensor:
-        columns = x.shape[-1]
-        # the last column is repeated to fill the last pixel, and cut off again
-        filled = F.pad(x, (0, -columns % self.pack, 0, 0), mode="replicate") if self.pack > 1 else x
-        packed = filled.unflatten(3, (-1, self.pack)).movedim(4, 2).flatten(1, 2)
-        first = self.head(packed)
+        (rows, columns), (ph, pw), (sh, sw) = x.shape[2:], self.period, self.scale
+        # the last row and column are repeated to fill the last pixel, and cut off again
+        filled = F.pad(x, (0, -columns % pw, 0, -rows % ph), mode="replicate")
+        first = self.head(space_to_depth(filled, self.period))
         features = F.silu(self.fuse(torch.cat([first, self.blocks(first)], 1)))
-        fine = depth_to_space(self.tail(features), (self.scale[0], self.scale[1] * self.pack))
-        return fine[..., : columns * self.scale[1]]
+        fine = depth_to_space(self.tail(features), (sh * ph, sw * pw))
+        return fine[..., : rows * sh, : columns * sw]
 
     def chain(self, axis: int) -> list[Layer]:
-        pack = self.pack if axis == 1 else 1
+        pack = self.period[axis]
         return [Pack(pack), *([Conv(3)] * (self._depth + 2)), Shuffle(self.scale[axis] * pack)]
 
     def fold(self) -> Self:

@@ -25,7 +25,7 @@ from medsr.networks.layers import ResidualTrunk, Scale, ShuffleUp, conv3, shuffl
 from medsr.networks.patchgan import patch_discriminator
 from medsr.networks.receptive import Conv, Layer
 
-Mode = Literal["identity", "disjoint", "joint", "discriminator"]
+Mode = Literal["identity", "random", "disjoint", "joint", "discriminator"]
 MODES: tuple[Mode, ...] = get_args(Mode)
 
 
@@ -119,10 +119,13 @@ class DenoisingAutoencoder(nn.Module):
 
 
 class Collaborator(nn.Module):
-    """The network that the generator collaborates with, in one of four modes.
+    """The network that the generator collaborates with, in one of five modes.
 
     identity
         the features are the pixels.
+    random
+        generic features, of no domain: the encoder below as it is drawn, fixed (ours; the paper's generic ones are
+        those of a network trained on photographs).
     disjoint
         the domain's features: the encoder of a denoising autoencoder, trained beforehand and then fixed.
     joint
@@ -142,6 +145,7 @@ class Collaborator(nn.Module):
             raise UsageError("unknown mode of GCN", got=repr(mode), hint=f"choose from {', '.join(MODES)}")
         self.mode: Mode = mode
         self.noise = noise
+        self.generic = Extractor(channels) if mode == "random" else None
         self.autoencoder = DenoisingAutoencoder(channels) if mode in ("disjoint", "joint") else None
         self.discriminator = patch_discriminator(channels) if mode == "discriminator" else None
 
@@ -152,6 +156,8 @@ class Collaborator(nn.Module):
 
     def features(self, image: Tensor) -> list[Tensor]:
         """``Φ(image)``, level by level; (B, 1, H, W) in."""
+        if self.generic is not None:
+            return self.generic(image)
         if self.autoencoder is not None:
             return self.autoencoder.extractor(image)
         if self.discriminator is not None:
@@ -162,7 +168,7 @@ class Collaborator(nn.Module):
         """The loss of the collaborator's own task.
 
         Denoising ``mean (D(E(y + n)) - y)²`` for the autoencoder; `adversarial(real, fake)`, a discriminator's
-        loss of its two outputs, for the discriminator; zero for the pixels.
+        loss of its two outputs, for the discriminator; zero for pixels and random features.
         """
         if self.autoencoder is not None:
             return F.mse_loss(self.autoencoder(truth + self.noise * torch.randn_like(truth)), truth)

@@ -45,6 +45,13 @@ def depth_to_space(x: Tensor, factor: Scale) -> Tensor:
     return x.reshape(batch, depth // (a * b), height * a, width * b)
 
 
+def space_to_depth(x: Tensor, factor: Scale) -> Tensor:
+    """(B, C, H a, W b) to (B, C a b, H, W): the inverse of `depth_to_space`."""
+    (a, b), (batch, depth, height, width) = factor, x.shape
+    x = x.reshape(batch, depth, height // a, a, width // b, b).permute(0, 1, 3, 5, 2, 4)
+    return x.reshape(batch, depth * a * b, height // a, width // b)
+
+
 def steps(scale: Scale) -> list[Scale]:
     """The prime steps of a scale, the two axes side by side: (4, 2) is (2, 2) then (2, 1)."""
     first, second = _primes(scale[0]), _primes(scale[1])

@@ -77,9 +77,9 @@ def run_tiled(network: SliceNetwork, images: Tensor, tile: int | None = None) ->
 def _in_bulk(network: SliceNetwork, images: Tensor) -> Tensor:
     """The network on a batch, repeated where it is too small for oneDNN: the last bit must not depend on it.
 
-    A convolution of a single channel is the same either way, so with one input slice the features decide.
+    A convolution of a single channel is the same either way: where that is the first, the features decide.
     """
-    numbers = images.numel() * (NARROWEST if network.slices == 1 else 1)
+    numbers = images.numel() * (NARROWEST if network.entering == 1 else 1)
     return network(images.repeat(-(-BULK // numbers), 1, 1, 1))[: images.shape[0]]
 
 

@@ -81,15 +81,20 @@ class Objective(nn.Module, abc.ABC):
 
 
 class PixelObjective(Objective):
-    """Mean absolute error, or Charbonnier: the pixel-loss stage of every system, and all of some."""
+    """Mean absolute error, or Charbonnier: the pixel-loss stage of every system, and all of some.
 
-    def __init__(self, smooth: bool = False) -> None:
+    passes : whether all of EUSR's passes train, or the straight one alone (ours).
+    """
+
+    def __init__(self, smooth: bool = False, *, passes: bool = False) -> None:
         super().__init__()
         self.distance: Callable[[Tensor, Tensor], Tensor] = charbonnier if smooth else F.l1_loss
+        self.passes = passes
 
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
-        made = batch.finish(network(batch.low))
-        return Outcome(made, {"pixel": self.distance(made, batch.high)})
+        made, high = _every_pass(network, batch) if self.passes else (network(batch.low), batch.high)
+        made = batch.finish(made)
+        return Outcome(made, {"pixel": self.distance(made, high)})
 
 
 class GCNObjective(Objective):
@@ -222,11 +227,8 @@ class EUSRObjective(Objective):
         self.passes = passes
 
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
-        if not isinstance(network, EUSR):
-            raise UsageError("the 4PP objective needs EUSR", got=type(network).__name__)
-        # all passes have as many images, so the mean over their union is the mean over the passes
-        passes = network.forward_passes(batch.low) if self.passes else [network(batch.low)]
-        made, high = batch.finish(torch.cat(passes)), batch.high.repeat(len(passes), 1, 1, 1)
+        made, high = _every_pass(network, batch) if self.passes else (network(batch.low), batch.high)
+        made = batch.finish(made)
         pixel, adversarial, score, representation = self.weights
         terms = {"pixel": pixel * F.l1_loss(made, high)}
         with frozen(self.discriminator, self.predictors):
@@ -243,6 +245,17 @@ class EUSRObjective(Objective):
 
     def critic_parameters(self) -> list[nn.Parameter]:
         return list(self.discriminator.parameters())
+
+
+def _every_pass(network: SliceNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The images of all of EUSR's passes, and the truth as often.
+
+    All passes have as many images, so the mean over their union is the mean over the passes.
+    """
+    if not isinstance(network, EUSR):
+        raise UsageError("passes are EUSR's", got=type(network).__name__)
+    images = network.forward_passes(batch.low)
+    return torch.cat(images), batch.high.repeat(len(images), 1, 1, 1)
 
 
 @contextmanager

@@ -65,9 +65,14 @@ def middle(head: Volume, size: int = CENTRAL + 24) -> Volume:
     return crop_to(head, head.grid.cut(start, kept))
 
 
+def central(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The central box of an image: `CENTRAL` voxels of each axis."""
+    return x[tuple(slice(max(0, (n - CENTRAL) // 2), max(0, (n - CENTRAL) // 2) + CENTRAL) for n in x.shape)]
+
+
 def central_psnr(x: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
     """PSNR in dB: peak the truth's 99.5th percentile, over voxels above 5 % of it in the central 120³."""
-    box = tuple(slice(max(0, (n - CENTRAL) // 2), max(0, (n - CENTRAL) // 2) + CENTRAL) for n in truth.shape)
     peak = float(np.percentile(truth, 99.5))
-    mask = truth[box] > FOREGROUND * peak
-    return float(10 * np.log10(peak**2 / np.mean(np.square(x[box] - truth[box], dtype=np.float64)[mask])))
+    made, right = central(x), central(truth)
+    mask = right > FOREGROUND * peak
+    return float(10 * np.log10(peak**2 / np.mean(np.square(made - right, dtype=np.float64)[mask])))

@@ -2,15 +2,17 @@
 
     python -m pipelines.benchmarks.models --data FOLDER [--heads Colin27] [--time] [--dice] [--json FILE]
 
-Scans are simulated from the test heads: x4 through-plane (gaussian slices, no gap, along z) and x2 in-plane (x
-and y by truncated Fourier space), without noise and with 2 %. Beside every trained model stand `bspline` and
-`spline`, and `consensus` where it is there. PSNR and HFEN as `medsr evaluate` has them, over the foreground of
-the central 120 voxels of each axis; `raw` is the PSNR of what the network proposes, before the projection. GMSD
+Scans are simulated from the test heads (Colin27 whole, of the others the middle 144 voxels of each axis): x4
+through-plane (gaussian slices, no gap, along z) and x2 in-plane (x and y by truncated Fourier space), without
+noise; the middle with 2 % too. Beside every trained model stand `bspline`, `spline` and `consensus`. PSNR, SSIM
+and HFEN as `medsr evaluate` has them, over the foreground of the central 120 voxels of each axis; `raw` is the
+PSNR of what the network proposes, before the projection, `noisy` that of the image from the scan with noise. GMSD
 (less is better; the mean over sagittal, coronal and axial planes of the central box) and sharpness (over the
 truth's; 1 is right) are the perceptual figures. Dice is the mean over CSF, grey and white matter of a tissue
-classification of the result against the same of the truth (DIPY's hidden Markov random field; brains without a
-skull only: niimath). With --time each row is made by a process of its own on one thread: its CPU seconds, from
-the scan to the projected image, and its peak memory, the head and the libraries included.
+classification of the central box of the result against the same of the truth (DIPY's hidden Markov random field;
+brains without a skull only: niimath). With --time each row is made by a process of its own on one thread: its
+CPU seconds, from the scan to the projected image, and its peak memory, the head and the libraries included. On a
+machine with other work such seconds are to be compared with those of `spline` in the same run alone.
 """
 
 from __future__ import annotations
@@ -43,10 +45,14 @@ from medsr.models.slices import load_network, model, model_names
 from medsr.networks.count import macs_per_output_pixel
 from medsr.simulation.lowres import crop_to, simulate_lowres
 from medsr.training.scores import gmsd, sharpness
-from pipelines.benchmarks.heads import CENTRAL, TEST_HEADS, central_psnr, load, parser
+from medsr.training.slices.tissues import CLASSES, classify_tissues
+from pipelines.benchmarks.heads import CENTRAL, TEST_HEADS, central, central_psnr, choose, load, middle, parser
 
 MODES = {"x4 through": ((1, 1, 4), {"z": "gaussian"}, (4, 1)), "x2 in-plane": ((2, 2, 1), {"*": "kspace"}, (2, 2))}
 BRAINS = ("niimath",)
+WHOLE = ("Colin27",)
+NOISE = 2
+"""Percent of the brightest tissue."""
 COLUMNS = ("psnr", "raw", "noisy", "ssim", "hfen", "gmsd", "sharp", "dice")
 
 
@@ -82,38 +88,54 @@ def keep(row: dict[str, Any], path: Path) -> None:
 def table(arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """The rows, printed as they come."""
     costs = ("M par.", "kMAC/vox", *(("s", "GiB") if arguments.time else ()))
-    for mode in arguments.modes:
-        ratio, psf, scale = MODES[mode]
-        for head in arguments.heads:
-            truth = load(arguments.data, head)
-            spacing = truth.grid.spacing
-            coarse = [s * r for s, r in zip(spacing, ratio, strict=True)]
-            scan, noisy = (
-                simulate_lowres(truth, spacing=coarse, psf=psf, noise=percent, seed=1) for percent in (0, 2)
+    for head, mode in product(choose(arguments), arguments.modes):
+        whole, (_, psf, scale) = load(arguments.data, head), MODES[mode]
+        spacing = whole.grid.spacing
+        scan, truth = scanned(truth_of(arguments.data, head), mode)
+        sigma = NOISE / 100 * float(np.percentile(whole.data, 99.5))
+        noisy, _ = scanned(middle(whole), mode, sigma)
+        tissues = classify_tissues(central(truth.data)) if arguments.dice and head in BRAINS else None
+        print(f"\n{head}, {mode}\n{'':18}" + " ".join(f"{c:>8}" for c in (*costs, *COLUMNS)))
+        for name in wanted(arguments.models, scale):
+            row = {"head": head, "mode": mode, "name": name, **cost(name, scale)}
+            if arguments.time:
+                made, spent = alone(arguments.data, head, mode, name)
+                row |= spent
+            else:
+                made = make(name, scan, spacing, psf)
+            row |= score(made, truth if head in WHOLE else whole)
+            if not arguments.clean:
+                image = reconstruct(noisy, spacing, noise=sigma, **options(name, psf)).volume.data
+                row["noisy"] = central_psnr(placed(image, whole.data), whole.data)
+            if tissues is not None:
+                row["dice"] = dice(classify_tissues(central(made.image)), tissues)
+            shown = [row.get(c) for c in (*costs, *COLUMNS)]
+            print(
+                f"{name:18}" + " ".join(f"{'' if v is None else format(v, '8.4g'):>8}" for v in shown), flush=True
             )
-            reference = crop_to(truth, plan_acquisition(scan, spacing=spacing, psf=psf, noise=0.0).fine)
-            tissues = classified(reference.data) if arguments.dice and head in BRAINS else None
-            print(f"\n{head}, {mode}\n{'':18}" + " ".join(f"{c:>8}" for c in (*costs, *COLUMNS)))
-            for name in wanted(arguments.models, scale):
-                row = {"head": head, "mode": mode, "name": name, **cost(name, scale)}
-                if arguments.time:
-                    made, spent = alone(arguments.data, head, mode, name)
-                    row |= spent
-                else:
-                    made = make(name, scan, spacing, psf)
-                with_noise = None
-                if not arguments.clean:
-                    sigma = 0.02 * float(np.percentile(reference.data, 99.5))
-                    with_noise = reconstruct(noisy, spacing, noise=sigma, **options(name, psf)).volume.data
-                row |= score(made, with_noise, reference)
-                if tissues is not None:
-                    row["dice"] = dice(made.image, tissues)
-                shown = [row.get(c) for c in (*costs, *COLUMNS)]
-                print(
-                    f"{name:18}" + " ".join(f"{'' if v is None else format(v, '8.4g'):>8}" for v in shown),
-                    flush=True,
-                )
-                yield row
+            yield row
+
+
+def truth_of(data: Path | None, head: str) -> Volume:
+    """A head as the table has it: whole, or its middle."""
+    return load(data, head) if head in WHOLE else middle(load(data, head))
+
+
+def scanned(truth: Volume, mode: str, noise: float = 0.0) -> tuple[Volume, Volume]:
+    """A scan of `truth` (noise: its standard deviation), and the truth on the grid of what is made of it."""
+    ratio, psf, _ = MODES[mode]
+    spacing = truth.grid.spacing
+    coarse = [s * r for s, r in zip(spacing, ratio, strict=True)]
+    scan = simulate_lowres(truth, spacing=coarse, psf=psf, noise=noise, noise_unit="absolute", seed=1)
+    return scan, crop_to(truth, plan_acquisition(scan, spacing=spacing, psf=psf, noise=0.0).fine)
+
+
+def placed(x: NDArray[np.float32], truth: NDArray[np.float32]) -> NDArray[np.float32]:
+    """An image of the middle of a head in the head as it is, so that the peak is that of the whole head."""
+    start = [(n - m) // 2 for n, m in zip(truth.shape, x.shape, strict=True)]
+    whole = truth.copy()
+    whole[tuple(slice(s, s + m) for s, m in zip(start, x.shape, strict=True))] = x
+    return whole
 
 
 def wanted(chosen: list[str] | None, scale: tuple[int, int]) -> list[str]:
@@ -147,15 +169,14 @@ def options(name: str, psf: dict[str, str]) -> dict[str, Any]:
     return {"method": "slicewise", "model": name, "psf": psf}
 
 
-def score(made: Made, noisy: NDArray[np.float32] | None, truth: Volume) -> dict[str, Any]:
-    """The figures of one row: of the image, of the network's proposal, of the image from the noisy scan."""
-    figures = evaluate(truth.with_data(made.image), truth, central=CENTRAL)
+def score(made: Made, truth: Volume) -> dict[str, Any]:
+    """The figures of one row: of the image, and of the network's proposal."""
+    image = placed(made.image, truth.data)
+    figures = evaluate(truth.with_data(image), truth, central=CENTRAL)
     row: dict[str, Any] = {"psnr": figures.psnr, "ssim": figures.ssim, "hfen": figures.hfen}
     if made.proposal is not None:
-        row["raw"] = central_psnr(made.proposal, truth.data)
-    if noisy is not None:
-        row["noisy"] = central_psnr(noisy, truth.data)
-    return row | perception(made.image, truth.data)
+        row["raw"] = central_psnr(placed(made.proposal, truth.data), truth.data)
+    return row | perception(image, truth.data)
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,9 +207,8 @@ def raw(name: str, y: torch.Tensor, acquisition: SliceAcquisition) -> torch.Tens
 
 def perception(x: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, float]:
     """GMSD and sharpness over every fourth plane of the central box, all three directions."""
-    box = tuple(slice(max(0, (n - CENTRAL) // 2), max(0, (n - CENTRAL) // 2) + CENTRAL) for n in truth.shape)
     peak = np.float32(np.percentile(truth, 99.5))
-    made, right = (torch.from_numpy(np.ascontiguousarray(v[box] / peak)) for v in (x, truth))
+    made, right = (torch.from_numpy(np.ascontiguousarray(central(v) / peak)) for v in (x, truth))
     deviations, sharps = [], []
     for axis in range(3):
         a, b = (v.movedim(axis, 0)[::4, None] for v in (made, right))
@@ -198,18 +218,8 @@ def perception(x: NDArray[np.float32], truth: NDArray[np.float32]) -> dict[str, 
     return {"gmsd": float(torch.cat(deviations).mean()), "sharp": float(torch.cat(sharps).mean())}
 
 
-def classified(truth: NDArray[np.float32]) -> NDArray[np.int8]:
-    """The tissues of the truth."""
-    from medsr.training.slices.tissues import classify_tissues
-
-    return classify_tissues(truth)
-
-
-def dice(x: NDArray[np.float32], right: NDArray[np.int8]) -> float:
-    """Mean Dice of the three tissues of `x` against those of the truth."""
-    from medsr.training.slices.tissues import CLASSES, classify_tissues
-
-    made = classify_tissues(x)
+def dice(made: NDArray[np.int8], right: NDArray[np.int8]) -> float:
+    """Mean Dice of the three tissues."""
     each = [
         2 * np.sum((made == c) & (right == c)) / max(1, np.sum(made == c) + np.sum(right == c))
         for c in range(1, CLASSES + 1)
@@ -221,15 +231,12 @@ ALONE = """\
 import re, sys, time
 from pathlib import Path
 import numpy as np
-from medsr.simulation.lowres import simulate_lowres
-from pipelines.benchmarks.heads import load
-from pipelines.benchmarks.models import MODES, make
+from pipelines.benchmarks.models import MODES, make, scanned, truth_of
 data, head, mode, name, out = sys.argv[1:]
-ratio, psf, _ = MODES[mode]
-truth = load(Path(data), head)
-scan = simulate_lowres(truth, spacing=[s * r for s, r in zip(truth.grid.spacing, ratio)], psf=psf)
+truth = truth_of(Path(data), head)
+scan, _ = scanned(truth, mode)
 start = time.process_time()
-made = make(name, scan, truth.grid.spacing, psf)
+made = make(name, scan, truth.grid.spacing, MODES[mode][1])
 seconds = time.process_time() - start
 # not ru_maxrss, which begins at what the parent had
 peak = re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())

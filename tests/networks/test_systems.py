@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 import pytest
 import torch
 from torch import nn
@@ -32,11 +34,13 @@ def test_gcn_collaborates_in_every_mode(mode):
     image = torch.rand(2, 1, 32, 32)
     features = collaborator.features(image)
     assert all(f.shape[0] == 2 for f in features)
-    assert len(features) == {"identity": 1, "disjoint": 3, "joint": 3, "discriminator": 4}[mode]
+    assert len(features) == {"identity": 1, "random": 3, "disjoint": 3, "joint": 3, "discriminator": 4}[mode]
     assert collaborator.learns_with_generator == (mode in ("joint", "discriminator"))
     loss = collaborator.own_loss(image, torch.rand(2, 1, 32, 32), AdversarialLoss().critic)
     if mode == "identity":
         assert features[0] is image and loss == 0
+    elif mode == "random":
+        assert loss == 0
     else:
         loss.backward()
         silent = [n for n, p in collaborator.named_parameters() if p.grad is None or not p.grad.any()]
@@ -337,37 +341,38 @@ def test_folded_network_is_plain_and_equal(configuration, build):
 
 
 @pytest.mark.parametrize("scale", [(4, 1), (2, 2)])
-@pytest.mark.parametrize("columns", [12, 13, 3])
-def test_packed_columns_are_unpacked_where_they_were(scale, columns):
+@pytest.mark.parametrize("pack", [(1, 2), (2, 2), (1, 4)])
+@pytest.mark.parametrize("size", [(6, 12), (5, 13), (1, 3)])
+def test_packed_pixels_are_unpacked_where_they_were(scale, pack, size):
     """From a head that passes the packed pixels on and a tail that repeats them: each pixel is where it was."""
-    network = Fast2D(scale, channels=4, blocks=1, pack=2)
-    assert network.period == (1, 2)
+    network = Fast2D(scale, channels=4, blocks=1, pack=pack)
+    assert network.period == pack
     for p in network.parameters():
         p.data.zero_()
-    for column in range(2):
-        network.head.weight.data[column, column, 1, 1] = 1
-        network.fuse.weight.data[column, column] = 20  # far from zero, where SiLU is the identity
-        for row in range(scale[0]):
-            for part in range(scale[1]):
-                network.tail.weight.data[(row * 2 + column) * scale[1] + part, column, 1, 1] = 1 / 20
-    x = 1 + torch.rand(1, 1, 5, columns)
-    made = network.residual(x)
-    torch.testing.assert_close(
-        made, x.repeat_interleave(scale[0], 2).repeat_interleave(scale[1], 3), rtol=1e-5, atol=0
-    )
+    for row, column in product(range(pack[0]), range(pack[1])):
+        channel = row * pack[1] + column
+        network.head.weight.data[channel, channel, 1, 1] = 1
+        network.fuse.weight.data[channel, channel] = 20  # far from zero, where SiLU is the identity
+        for r, c in product(range(scale[0]), range(scale[1])):
+            at = (row * scale[0] + r) * pack[1] * scale[1] + column * scale[1] + c
+            network.tail.weight.data[at, channel, 1, 1] = 1 / 20
+    x = 1 + torch.rand(1, 1, *size)
+    repeated = x.repeat_interleave(scale[0], 2).repeat_interleave(scale[1], 3)
+    torch.testing.assert_close(network.residual(x), repeated, rtol=1e-5, atol=0)
 
 
-def test_a_packed_network_sees_no_further_than_its_halo_and_leaves_no_seam():
+@pytest.mark.parametrize("pack", [(1, 4), (2, 2)])
+def test_a_packed_network_sees_no_further_than_its_halo_and_leaves_no_seam(pack):
     from medsr.networks.slices import run_tiled
 
-    network = Fast2D((4, 1), channels=8, blocks=2, pack=2)
+    network = Fast2D((4, 1), channels=8, blocks=2, pack=pack)
     torch.nn.init.normal_(network.tail.weight, std=0.1)
     network = network.for_inference().eval()
-    x = torch.rand(1, 1, 13, 59)
+    x = torch.rand(1, 1, 13, 131)
     with torch.no_grad():
         assert torch.equal(run_tiled(network, x, 22), run_tiled(network, x))
         far = x.clone()
-        at, halo = 30, network.halo[1]
+        at, halo = 65, network.halo[1]
         far[..., : at - halo] = 0
         far[..., at + halo + 1 :] = 0
         torch.testing.assert_close(network(far)[..., at], network(x)[..., at], rtol=0, atol=1e-6)

@@ -98,7 +98,10 @@ def test_the_lines_of_the_claims(tmp_path: Path) -> None:
     assert (gain["claim"], gain["patches"], gain["answer"]) == (claim, [8], "yes")
     assert (gain["with"], gain["without"]) == ((1.0, 1.1), (0.5, 0.4))
     assert deviation["answer"] == "undecided"
-    assert f"| {claim} | 8 | gain_db | 1.0500 ± 0.0500 (2) | 0.4500 ± 0.0500 (2) | yes |" in claims.table([gain])
+    assert (
+        f"| {claim} | 8 | PSNR over `spline` (dB) | 1.0500 ± 0.0500 (2) | 0.4500 ± 0.0500 (2) | yes |"
+        in claims.table([gain])
+    )
     entry["patches"] = 4  # one that saw less
     (tmp_path / without / "log.json").write_text(json.dumps([entry]))
     assert claims.lines(tmp_path)[0]["answer"] == "undecided"

@@ -1,8 +1,9 @@
 """Steps of Muon are orthogonal, those of AdamW are AdamW's, and both go downhill."""
 
 import torch
+from torch import nn
 
-from medsr.training.muon import Muon, orthogonal
+from medsr.training.muon import Muon, kernels_and_rest, orthogonal
 
 
 def test_singular_values_come_near_one():
@@ -62,3 +63,45 @@ def test_it_goes_downhill_and_resumes():
     resumed, _ = run(10, state, half.clone())
     assert ((whole - target) ** 2).sum() < (target**2).sum()
     torch.testing.assert_close(resumed, whole)
+
+
+def test_a_convolution_steps_along_an_orthogonal_matrix():
+    torch.manual_seed(0)
+    layer = nn.Conv2d(3, 5, 3)
+    before, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
+    optimizer = Muon(kernels_and_rest(layer.parameters(), 0.0), 0.01)
+    layer(torch.rand(1, 3, 8, 8)).square().sum().backward()
+    optimizer.step()
+    moved = (before - layer.weight.detach()).flatten(1) / (0.01 * 0.2 * 27**0.5)
+    assert 0.6 < torch.linalg.svdvals(moved).min() < torch.linalg.svdvals(moved).max() < 1.3
+    # Adam's first step is the learning rate along every bias
+    torch.testing.assert_close(bias - layer.bias.detach(), 0.01 * layer.bias.grad.sign(), rtol=1e-4, atol=1e-7)
+
+
+def test_convolutions_descend():
+    torch.manual_seed(0)
+    layer = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
+    x = torch.rand(4, 1, 12, 12)
+    optimizer = Muon(kernels_and_rest(layer.parameters(), 1e-4), 0.01)
+    losses = []
+    for _ in range(60):
+        loss = (layer(x) - x.roll(1, 2)).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] / 4
+
+
+def test_kernels_of_one_shape_go_as_each_would_alone():
+    torch.manual_seed(0)
+    gradients = [torch.randn(6, 4, 3, 3) for _ in range(3)]
+    together, alone = ([torch.nn.Parameter(torch.zeros(6, 4, 3, 3)) for _ in range(3)] for _ in range(2))
+    for ps in (together, alone):
+        for p, gradient in zip(ps, gradients, strict=True):
+            p.grad = gradient.clone()
+    Muon([{"params": together, "stacked": 0}], 0.1).step()
+    for p in alone:
+        Muon([{"params": [p], "stacked": 0}], 0.1).step()
+    for a, b in zip(together, alone, strict=True):
+        torch.testing.assert_close(a, b)

@@ -18,14 +18,13 @@ from medsr.io import save_volume
 from medsr.models.tensors import sha256_of
 from medsr.models.weights import read_weights
 from medsr.networks import NETWORKS
-from medsr.training.muon import orthogonal
 from medsr.training.objectives import Batch, PixelObjective
 from medsr.training.slices import checkpoint, loop, prepare
 from medsr.training.slices.acquire import PlaneAcquisition
+from medsr.training.slices.checkpoint import starting_weights
 from medsr.training.slices.loop import random_batch, train
-from medsr.training.slices.optimizer import Muon
 from medsr.training.slices.recipe import PlaneSource, SliceRecipe, read_recipe, shipped_recipes, slice_recipe
-from medsr.training.slices.systems import build_objective
+from medsr.training.slices.systems import build_network, build_objective
 from medsr.training.slices.volumes import NO_LABEL, load_volumes, random_patch
 from medsr.volume import Grid, Volume
 from tests.cli.conftest import Command, medsr  # noqa: F401 - a fixture
@@ -170,6 +169,27 @@ def test_a_final_stage_learns_from_its_own_kind_alone(data: Path, tmp_path: Path
         build_objective(replace(RECIPE, network="gcn", stage="final", options={"colour": 1}))
 
 
+def test_every_pass_trains_and_a_checkpoint_is_what_a_final_stage_starts_from(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shipped weights lack the branches of the other passes; the checkpoint has them."""
+    monkeypatch.setattr(prepare, "STEPS", 1)
+    recipe = replace(RECIPE, network="eusr", steps=2, options={"passes": True})
+    train(recipe, data, tmp_path / "pixel", [].append)
+    start = starting_weights(tmp_path / "pixel/checkpoint.safetensors")
+    own = build_network(recipe).state_dict()
+    assert start.keys() == own.keys()
+    tails = [k for k in own if k.startswith("tails") and k.endswith("weight")]
+    assert len(tails) == 3
+    assert all(start[k].any() for k in tails), "each began at zero"
+    bare = starting_weights(tmp_path / "pixel/trial.safetensors")
+    assert bare.keys() < start.keys()
+    straight = replace(recipe, stage="final", steps=1, options={"passes": False})
+    train(straight, data, tmp_path / "final", [].append, start=start)
+    with pytest.raises(UsageError, match="EUSR"):
+        train(replace(recipe, network="gcn"), data, tmp_path / "gcn", [].append)
+
+
 def test_a_batch_is_a_scan_of_its_truth(data: Path) -> None:
     volumes = [load_volumes(data, SOURCE.files, SOURCE)]
     clean = replace(RECIPE, noisy=0.0, profiles=(("gaussian", 1.0, 1.0),))
@@ -198,38 +218,6 @@ def test_patches_follow_their_planes_and_labels(data: Path) -> None:
         assert not inside.all(), "the volume is 44 wide at most"
         np.testing.assert_array_equal(labels[inside], (patch[1][inside] * 100).astype(np.int8))
         assert (patch[1][~inside] == 0).all()
-
-
-def test_muon_steps_along_orthogonal_matrices() -> None:
-    torch.manual_seed(0)
-    values = torch.linalg.svdvals(orthogonal(torch.randn(3, 16, 40)))
-    assert 0.6 < values.min() < values.max() < 1.3
-    layer = nn.Conv2d(3, 5, 3)
-    assert layer.bias is not None
-    before, bias = layer.weight.detach().clone(), layer.bias.detach().clone()
-    optimizer = Muon(layer.parameters(), lr=0.01, weight_decay=0.0)
-    layer(torch.rand(1, 3, 8, 8)).square().sum().backward()
-    optimizer.step()
-    moved = (before - layer.weight.detach()).flatten(1) / (0.01 * 0.2 * 27**0.5)
-    assert 0.6 < torch.linalg.svdvals(moved).min() < torch.linalg.svdvals(moved).max() < 1.3
-    # Adam's first step is the learning rate along every bias
-    assert layer.bias.grad is not None
-    torch.testing.assert_close(bias - layer.bias.detach(), 0.01 * layer.bias.grad.sign(), rtol=1e-4, atol=1e-7)
-
-
-def test_muon_descends() -> None:
-    torch.manual_seed(0)
-    layer = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 1, 3, padding=1))
-    x = torch.rand(4, 1, 12, 12)
-    optimizer = Muon(layer.parameters(), lr=0.01)
-    losses = []
-    for _ in range(60):
-        loss = (layer(x) - x.roll(1, 2)).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < losses[0] / 4
 
 
 def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:

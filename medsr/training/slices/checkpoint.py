@@ -13,6 +13,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn, optim
 
 from medsr.errors import InputError
+from medsr.models.tensors import read_tensors
+from medsr.models.weights import read_weights
 
 
 def save(
@@ -60,6 +62,18 @@ def load(path: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, 
             hint="give another output folder, or the recipe that it was made with",
         ) from None
     return state
+
+
+def starting_weights(path: Path) -> dict[str, Tensor]:
+    """What a run starts from: a file of weights, or a run's checkpoint, which has what only training needs too.
+
+    Raises
+    ------
+    WeightsError
+        where the file is neither.
+    """
+    tensors, about = read_tensors(path)
+    return _under("best", tensors) if "state" in about else read_weights(path).state_dict()
 
 
 def _under(name: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

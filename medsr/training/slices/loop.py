@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from medsr.errors import InputError
 from medsr.networks.base import SliceNetwork
 from medsr.training.curves import draw_curves
+from medsr.training.muon import Muon, kernels_and_rest
 from medsr.training.objectives import Batch, Objective
 from medsr.training.slices import checkpoint
 from medsr.training.slices.acquire import plane_acquisition
-from medsr.training.slices.optimizer import Muon
 from medsr.training.slices.prepare import prepare
 from medsr.training.slices.recipe import SliceRecipe
 from medsr.training.slices.systems import build_network, build_objective, needs_tissues
@@ -31,6 +31,8 @@ from medsr.training.slices.volumes import NO_LABEL, TrainingVolume, load_volumes
 CHECKPOINT = "checkpoint.safetensors"
 CLIP = 1.0
 """Largest norm of the gradient that is stepped along."""
+DECAY = 1e-4
+"""Of the weights, a step at a learning rate of 1."""
 
 Say = Callable[[str], None]
 
@@ -142,8 +144,8 @@ def _begin(recipe: SliceRecipe, start: Mapping[str, Tensor] | None) -> Run:
 
 def _optimizer(recipe: SliceRecipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
     if recipe.optimizer == "muon":
-        return Muon(parameters, lr=recipe.learning_rate)
-    return torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=1e-4)
+        return Muon(kernels_and_rest(parameters, DECAY), recipe.learning_rate)
+    return torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=DECAY)
 
 
 def _step(run: Run, recipe: SliceRecipe, volumes: list[list[TrainingVolume]]) -> dict[str, float]:
