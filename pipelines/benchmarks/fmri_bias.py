@@ -103,7 +103,7 @@ def over_runs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def drawn(rows: list[dict[str, Any]]) -> str:
     """The plot as SVG: |bias| in percent to the right, NRMSE upwards, from six times the least on at the edge."""
-    width, height, edge = 640, 420, 56
+    width, height, edge = 640, 420, 72
     right = max(0.5, *(abs(r["bias"]) for r in rows))
     low = 0.9 * min(r["nrmse"] for r in rows)
     top = min(max(r["nrmse"] for r in rows), 6 * low)
