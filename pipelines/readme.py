@@ -2,7 +2,7 @@
 
 The table of methods comes from the cards; that of the 2D models from the rows that
 ``python -m pipelines.benchmarks.models --json pipelines/benchmarks/models.json`` left; that of the claims
-likewise.
+likewise, and that of the runs of raw data (``python -m pipelines.benchmarks.fmri --json FILE``).
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from medsr.models.card import cards
-from pipelines.benchmarks import claims
+from pipelines.benchmarks import claims, fmri_rows
 
 README = Path(__file__).parents[1] / "README.md"
 ROWS = Path(__file__).parent / "benchmarks" / "models.json"
 CLAIMS = Path(__file__).parent / "benchmarks" / "claims.json"
+FMRI = Path(__file__).parent / "benchmarks" / "fmri.json"
 COLUMNS = {
     "psnr": ("PSNR", ".2f"),
     "raw": ("before the projection", ".2f"),
@@ -102,13 +103,18 @@ def claims_table() -> str:
     return claims.table(json.loads(CLAIMS.read_text(encoding="utf-8")))
 
 
+def fmri_table() -> str:
+    """The methods for raw data on the test runs, as text."""
+    return "```\n" + fmri_rows.table(fmri_rows.read(FMRI)) + "```"
+
+
 def _cell(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
 
 
 def filled(text: str) -> str:
     """`text` with the parts between marks such as ``<!-- methods -->`` and ``<!-- /methods -->`` made anew."""
-    tables = {"methods": methods_table(), "models": models_table(), "claims": claims_table()}
+    tables = {"methods": methods_table(), "models": models_table(), "claims": claims_table(), "fmri": fmri_table()}
     for name, table in tables.items():
         pattern = rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)"
         text = re.sub(pattern, lambda m, table=table: m[1] + table + m[2], text, flags=re.DOTALL)  # type: ignore[misc]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medsr.acquisition.compress import compression_matrix
+from medsr.acquisition.lines import is_line, line_density, lines_to_fill
 from medsr.acquisition.phase import frame_phases, phases_against, without_phase
 from medsr.acquisition.sensitivities import espirit
 from medsr.acquisition.spiral import SpiralAcquisition, composite, density_of, readouts_to_fill
@@ -63,7 +64,7 @@ class Prepared:
         # turns and density are those of the trajectory as designed: a delay bends its turns, but moves no readout
         self._designed = scan
         length = scan.data.shape[-1] // scan.readouts
-        in_plane = readouts_to_fill(scan.trajectory_of(0)[0, :length, :2])
+        in_plane = self._to_fill(length)
         if how.delay is not None:
             self.scan = scan = with_delay(scan, how.delay)
             self._say(f"trajectory delayed by {_microseconds(how.delay)}")
@@ -102,8 +103,7 @@ class Prepared:
         return SpiralAcquisition(
             kspace=torch.from_numpy(np.ascontiguousarray(data)),
             trajectories=torch.from_numpy(trajectory.astype(np.float64)),
-            weights=torch.from_numpy(density_of(designed.trajectory_of(0), scan.readouts, self.copies))
-            * self.partitions,
+            weights=self._density(designed, self.copies),
             maps=maps,
             noise=self.noise,
             copies=self.copies,
@@ -113,6 +113,23 @@ class Prepared:
             segments=self._segments(scan),
             workers=self.how.workers,
         )
+
+    def _to_fill(self, length: int) -> int:
+        """Readouts of `length` samples that fill k-space in the plane."""
+        k = self.scan.trajectory_of(0)
+        apart = k.reshape(-1, length, k.shape[-1])
+        self._lines = self.scan.grid.shape[1] if is_line(apart[0]) else 0
+        return lines_to_fill(apart, self._lines) if self._lines else readouts_to_fill(apart[0, :, :2])
+
+    def _density(self, designed: KSpace, copies: int) -> Tensor:
+        """Cells that each sample stands for where `copies` readouts share k-space, (frames, samples)."""
+        k = designed.trajectory_of(0)
+        if self._lines:
+            apart = k.reshape(len(k), designed.readouts, -1, k.shape[-1])
+            found = line_density(apart, self._lines, copies).reshape(k.shape[:2])
+        else:
+            found = density_of(k, designed.readouts, copies)
+        return torch.from_numpy(found) * self.partitions
 
     def _coil_images(self, scan: KSpace, designed: KSpace, data: NDArray[np.complex64]) -> Tensor:
         """Fully sampled coil images: of the calibration where it fills k-space, else of the mean over time."""
@@ -126,7 +143,7 @@ class Prepared:
             self._say("coil sensitivities: ESPIRiT of the mean over time")
             if total < self.copies:
                 self._say("warning: the run is too short to fill k-space, and coil sensitivities will be poor")
-        weights = density_of(designed.trajectory_of(0), scan.readouts, total) * self.partitions
+        weights = self._density(designed, total).numpy()
         return composite(data, scan.trajectory_of(0), weights, scan.image_shape)
 
     def _still(
@@ -145,7 +162,7 @@ class Prepared:
         if total < self.copies:
             return data
         trajectory = scan.trajectory_of(0)
-        weights = density_of(designed.trajectory_of(0), scan.readouts, total) * self.partitions
+        weights = self._density(designed, total).numpy()
         power = maps.abs().square().sum(0).clamp(min=1e-6)
         tau = scan.times - scan.times.min()
         before = data

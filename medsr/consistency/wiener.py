@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 POOL = 8
@@ -38,28 +39,53 @@ def noise_model(y: Tensor, sigma: float) -> NoiseModel:
     return NoiseModel(sigma, foreground, foreground * sigma**2 + (1 - foreground) * air_power)
 
 
-def wiener(y: Tensor, noise: NoiseModel, estimate: Tensor | None = None) -> Tensor:
-    """The part of the measurement `y` (x, y, z) that rises above the noise, given what an `estimate` explains.
+def wiener(y: Tensor, noise: NoiseModel) -> Tensor:
+    """The part of the measurement `y` (x, y, z) that rises above the noise: its cosine modes times their `gain`.
 
-    Filters the difference ``r = y - estimate`` (the measurement itself where there is no estimate) by a gain
-    a cosine mode. With ``P`` the power of the modes of `r` averaged over neighbouring frequencies,
+    `y` itself without noise. Not differentiable.
+    """
+    if noise.sigma == 0:
+        return y
+    modes = _modes(y)
+    return _image(modes * _gain(modes, noise), y)
+
+
+def gain(y: Tensor, noise: NoiseModel) -> NDArray[np.floating]:
+    """How far to trust each cosine mode of the measurement `y` (x, y, z): from 0, all noise, to 1, none.
+
+    With ``P`` the power of the modes of `y` averaged over neighbouring frequencies,
 
         g = C / (C + ρ σ²),        C = max(P - N, 0),
 
     where ``N`` is the mean noise power and ``ρ`` the foreground fraction: an object that fills a part ρ of
     the field of view has its power concentrated there, and noise counts only there. The empirical Wiener
-    filter (Wiener 1949) with a correction for the field of view, which is ours. Returns ``estimate + filtered
-    r``; `y` itself without noise. Not differentiable.
+    filter (Wiener 1949) with a correction for the field of view, which is ours.
     """
-    if noise.sigma == 0:
-        return y
-    from scipy.fft import dctn, idctn
+    return _gain(_modes(y), noise)
+
+
+def weighted(x: Tensor, weights: NDArray[np.floating]) -> Tensor:
+    """`x` (x, y, z) with its cosine modes times `weights` (x, y, z); linear, self-adjoint, not differentiable."""
+    return _image(_modes(x) * weights, x)
+
+
+def _gain(modes: NDArray[np.floating], noise: NoiseModel) -> NDArray[np.floating]:
     from scipy.ndimage import uniform_filter
 
-    rest = (y if estimate is None else y - estimate).numpy(force=True)
-    modes = dctn(rest, norm="ortho")
-    width = [max(3, n // POOL) | 1 for n in rest.shape]
+    width = [max(3, n // POOL) | 1 for n in modes.shape]
     signal = np.maximum(uniform_filter(np.square(modes), width, mode="reflect") - noise.power, 0)
-    modes *= signal / (signal + noise.foreground * noise.sigma**2)
-    filtered = torch.as_tensor(idctn(modes, norm="ortho"), dtype=y.dtype, device=y.device)
-    return filtered if estimate is None else estimate + filtered
+    gains: NDArray[np.floating] = signal / (signal + noise.foreground * noise.sigma**2)
+    return gains
+
+
+def _modes(x: Tensor) -> NDArray[np.floating]:
+    from scipy.fft import dctn
+
+    modes: NDArray[np.floating] = dctn(x.numpy(force=True), norm="ortho")
+    return modes
+
+
+def _image(modes: NDArray[np.floating], like: Tensor) -> Tensor:
+    from scipy.fft import idctn
+
+    return torch.as_tensor(idctn(modes, norm="ortho"), dtype=like.dtype, device=like.device)

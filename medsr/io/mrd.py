@@ -45,7 +45,8 @@ def read_mrd(
     ----------
     path : an .h5 file.
     trajectory : (interleaves, samples, dims) in cycles per field of view of the reconstruction, looked up by
-        `kspace_encode_step_1`; for files that store none, or to overrule theirs.
+        `kspace_encode_step_1`; for files that store none, or to overrule theirs. Cartesian lines need none: where
+        they lie follows from their numbers.
     trajectory_units : of the stored trajectory, one of `mrd_units.UNITS`; detected unless given.
     contrast : which echo of a multi-echo scan.
     slices, frames : which to read, in order of position and of time.
@@ -56,7 +57,7 @@ def read_mrd(
     Raises
     ------
     InputError
-        if the file is not a non-Cartesian MRD scan that can be read safely and unambiguously.
+        if the file is not an MRD scan that can be read safely and unambiguously, or an echo-planar one.
     GeometryError
         if positions and directions are not those of evenly spaced, parallel slices or of a slab.
     MemoryLimitError
@@ -128,11 +129,11 @@ def _encoding(header: MrdHeader, heads: Heads, path: Path) -> Encoding:
     if len(refs) > 1 or int(refs[0]) >= len(header.encodings):
         raise InputError(f"{path}: the readouts do not share one encoding space", got=refs.tolist())
     encoding = header.encodings[int(refs[0])]
-    if encoding.trajectory in ("cartesian", "epi"):
+    if encoding.trajectory == "epi":
         raise InputError(
-            f"{path}: the scan is not a spiral",
-            got=f"a {encoding.trajectory} trajectory",
-            rule="non-Cartesian scans",
+            f"{path}: echo-planar scans are not read",
+            got="lines that run to and fro, and need a correction of their own",
+            rule="spirals, other stored trajectories, Cartesian lines",
         )
     return encoding
 
@@ -153,15 +154,15 @@ class _Placement:
         s, f, r = table.shape
         coils, n = data.shape[1:]
         interleaf = heads["idx"]["kspace_encode_step_1"][table].astype(np.int64)
+        head = heads[table[0, 0, 0]]
+        te = self.rows.header.te
+        centre = int(head["center_sample"]) - int(head["discard_pre"])
         k = self._positions(
-            stored, interleaf.ravel(), heads["idx"]["kspace_encode_step_2"][table].ravel(), n, notes
+            stored, interleaf.ravel(), heads["idx"]["kspace_encode_step_2"][table].ravel(), n, centre, notes
         )
         dims = k.shape[-1]
         k = k.reshape(s, f, r * n, dims)
         same = s == 1 or bool((k == k[:1]).all())
-        head = heads[table[0, 0, 0]]
-        te = self.rows.header.te
-        centre = int(head["center_sample"]) - int(head["discard_pre"])
         dwell = float(head["sample_time_us"]) * 1e-6
         if not (np.isfinite(dwell) and 0 < dwell < 1e-2):
             raise InputError(f"{self.rows.path}: the sample time is absurd", got=f"{dwell * 1e6} us")
@@ -187,12 +188,16 @@ class _Placement:
         interleaf: NDArray[np.int64],
         partition: NDArray[Any],
         samples: int,
+        centre: int,
         notes: list[str],
     ) -> NDArray[np.float32]:
         path, e = self.rows.path, self.encoding
         fov = np.array(e.recon_fov) / 1e3
         if self.given is not None:
             k = self._given(interleaf, samples)
+        elif stored is None and e.trajectory == "cartesian":
+            k = self._lines(interleaf, samples, centre)
+            notes.append("Cartesian lines, placed by their numbers")
         elif stored is None:
             raise InputError(
                 f"{path}: the file stores no trajectory",
@@ -202,8 +207,8 @@ class _Placement:
         else:
             k = self._in_cycles(stored, fov, notes)
         if self.slab and k.shape[-1] == 2:
-            centre = e.matrix[2] // 2 if e.partition_centre is None else e.partition_centre
-            kz = (partition.astype(np.float64) - centre) * (e.recon_fov[2] / e.fov[2])
+            middle = e.matrix[2] // 2 if e.partition_centre is None else e.partition_centre
+            kz = (partition.astype(np.float64) - middle) * (e.recon_fov[2] / e.fov[2])
             k = np.concatenate([k, np.broadcast_to(kz[:, None, None], (*k.shape[:2], 1))], axis=-1)
         if not self.slab:
             k = k[..., :2]
@@ -211,6 +216,14 @@ class _Placement:
         if reach[:2].max() > 1.05:
             notes.append(f"k-space was sampled out to {reach[:2].max():.2f} times what the matrix holds")
         return k.astype(np.float32)
+
+    def _lines(self, number: NDArray[np.int64], samples: int, centre: int) -> NDArray[np.float64]:
+        """Of Cartesian lines, (lines, samples, 2): steps of one over the encoded field of view."""
+        e = self.encoding
+        middle = e.matrix[1] // 2 if e.line_centre is None else e.line_centre
+        x = (np.arange(samples, dtype=np.float64) - centre) * (e.recon_fov[0] / e.fov[0])
+        y = (number - middle) * (e.recon_fov[1] / e.fov[1])
+        return np.stack(np.broadcast_arrays(x, y[:, None]), axis=-1)
 
     def _given(self, interleaf: NDArray[np.int64], samples: int) -> NDArray[np.float64]:
         assert self.given is not None

@@ -21,7 +21,8 @@ class Encoding:
     recon_matrix, recon_fov : of the image to reconstruct.
     trajectory : "cartesian", "spiral", "radial", ...
     described : what the trajectory description says, name to text.
-    partition_centre : index of the partition at the centre of k-space, None where not said.
+    line_centre, partition_centre : number of the line and of the partition at the centre of k-space, None where
+        not said.
     """
 
     matrix: tuple[int, int, int]
@@ -30,6 +31,7 @@ class Encoding:
     recon_fov: tuple[float, float, float]
     trajectory: str
     described: dict[str, str] = field(default_factory=dict)
+    line_centre: int | None = None
     partition_centre: int | None = None
 
 
@@ -81,13 +83,13 @@ def _encoding(element: ElementTree.Element, name: str) -> Encoding:
     for parameter in element.findall("trajectoryDescription/*"):
         if parameter.tag.startswith("userParameter"):
             described[parameter.findtext("name", "")] = parameter.findtext("value", "")
-    centre = _numbers(element, "encodingLimits/kspace_encoding_step_2/center")
+    centres = [_numbers(element, f"encodingLimits/kspace_encoding_step_{axis}/center") for axis in (1, 2)]
     return Encoding(
         *_space(element, "encodedSpace", name),
         *_space(element, "reconSpace", name),
         (element.findtext("trajectory") or "").strip().lower(),
         described,
-        int(centre[0]) if centre else None,
+        *(int(centre[0]) if centre else None for centre in centres),
     )
 
 

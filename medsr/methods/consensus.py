@@ -15,7 +15,7 @@ from medsr.acquisition.cells import ISOTROPIC, LAYOUTS, Cells, Layout, plan_cell
 from medsr.acquisition.condition import condition_vector
 from medsr.acquisition.slices import SAME, SliceAcquisition
 from medsr.consistency.projection import Projection
-from medsr.consistency.wiener import noise_model, wiener
+from medsr.consistency.wiener import gain, noise_model, weighted, wiener
 from medsr.methods.base import Estimate, Progress
 from medsr.methods.spline import spline
 from medsr.models.card import card
@@ -94,25 +94,27 @@ class Parts:
 
     views: Views = field(default_factory=Views)
     projection: bool = True
-    null_space: bool = True
+    confined: bool = True
     cap: bool = True
 
 
 def consensus(y: Tensor, acquisition: SliceAcquisition, progress: Progress, *, fast: bool = False) -> Estimate:
     """The mean of what a network proposes over several views, explained by the scan.
 
-        x = P( s + Σ_v c_v / V ),   |c_v| ≤ cap,
+        x = s + c - A⁺ G² A c,   c = Σ_v c_v / V,   |c_v| ≤ cap,
 
     `s` the `spline` estimate, ``c_v`` the network's correction to it in view `v` (axes permuted and reversed,
-    cells shifted against the samples), interpolated from the working grid, and `P` the projection: onto the
-    images that explain the scan exactly where it has no noise, so that only what the scan leaves open is the
-    network's; with noise onto those that explain it to within ``σ √N``. The uncertainty is the half width of the
-    interval that the card names,
+    cells shifted against the samples), interpolated from the working grid. Without noise ``G = 1``: only the null
+    space of the acquisition, what the scan leaves open, is the network's, and `x` explains the scan exactly. With
+    noise `G` is the gain of the scan's modes (`medsr.consistency.wiener.gain`): the scan decides where it rises
+    above its noise, the network where it does not, so that it takes noise away and leaves small lesions their
+    contrast. The result explains the scan to within ``σ √N``; where it would not, it is projected. The uncertainty
+    is the half width of the interval that the card names,
 
-        u = f(ratio) √( √(w² + s²) · rms(x - s₀) ),
+        u = f(ratio) √( √(w² + s_v²) · rms(x - s) ),
 
-    `w` the half width that the network gives beside its correction, `s` the spread over the views, ``x - s₀`` what
-    the estimate adds to `spline`, in the root mean square over 5³ voxels, because where much is added much is
+    `w` the half width that the network gives beside its correction, ``s_v`` the spread over the views, ``x - s``
+    what the estimate adds to `spline`, in the root mean square over 5³ voxels, because where much is added much is
     wrong, and `f` as calibrated on held-out heads. All of it is ours.
 
     Parameters
@@ -157,8 +159,8 @@ def propose(y: Tensor, acquisition: SliceAcquisition, progress: Progress, parts:
     spread = (square / len(views) - mean.square()).clamp_min(0)
     width = (width.div_(len(views)).square() + spread).sqrt()
     projection = Projection(acquisition.operator)
-    if parts.null_space and acquisition.noise == 0:
-        mean = projection.null_space(mean)
+    if parts.confined:
+        mean -= projection.pseudo_inverse(decided_by_scan(mean, y, acquisition))
     x = base + mean
     if parts.projection:
         x = projection.within(x, y, acquisition.noise * y.numel() ** 0.5)
@@ -166,6 +168,18 @@ def propose(y: Tensor, acquisition: SliceAcquisition, progress: Progress, parts:
     uncertainty = (width * size).sqrt() * about.weights[cells.layout.name].calibrated(max(acquisition.ratios))
     progress(1.0, "projection")
     return Estimate(x, uncertainty, made_with)
+
+
+def decided_by_scan(x: Tensor, y: Tensor, acquisition: SliceAcquisition) -> Tensor:
+    """``G² A x`` (measured shape): what the scan `y` decides of the measurement of `x` (fine shape).
+
+    Of the powers 1, 2 and 4 of the gain, 2 keeps as much of a lesion's contrast on the selection heads as `spline`
+    (1 too), at 0.02 dB less than 4.
+    """
+    measured = acquisition.operator(x)
+    if acquisition.noise == 0:
+        return measured
+    return weighted(measured, gain(y, noise_model(y, acquisition.noise)) ** 2)
 
 
 def local_rms(x: Tensor) -> Tensor:

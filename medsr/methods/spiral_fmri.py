@@ -27,9 +27,13 @@ def spiral_fmri(acquisition: SpiralAcquisition, progress: Progress) -> Estimate:
     The network is that of `medsr.networks.spiral_resnet`. Its training saw ``‖A x - y‖²``; its result is not held
     to the samples.
     """
+    return Estimate(through(acquisition, load_network(), progress))
+
+
+def through(acquisition: SpiralAcquisition, network: SpiralResNet, progress: Progress) -> Tensor:
+    """The series that `network` makes of a run, (frames, x, y) complex."""
     if len(acquisition.shape) != 2:
         raise UsageError("spiral-fmri works on slices", got="a slab", hint="choose --method kt")
-    network = load_network()
     progress(0.0, "gridding")
     frames = SharedFrames.of(acquisition, network.spans)
     x = torch.empty(acquisition.frames, *acquisition.shape, dtype=torch.complex64)
@@ -38,7 +42,7 @@ def spiral_fmri(acquisition: SpiralAcquisition, progress: Progress) -> Estimate:
             some = slice(first, min(first + GROUP, acquisition.frames))
             x[some] = frames.image(network(frames.channels(some)))
             progress(0.3 + 0.7 * some.stop / acquisition.frames, "network")
-    return Estimate(x)
+    return x
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,11 @@ class SharedFrames:
 def load_network() -> SpiralResNet:
     """The network with the weights that medsr ships, checked against the card."""
     weights = card("spiral-fmri").weights["any"]
-    tensors, about = read_tensors(shipped_weights(weights.file), weights.sha256)
+    return made(*read_tensors(shipped_weights(weights.file), weights.sha256))
+
+
+def made(tensors: dict[str, Tensor], about: dict[str, str]) -> SpiralResNet:
+    """The network of a weights file's tensors and what it says about itself."""
     network = SpiralResNet(**json.loads(about["network"]))
     network.load_state_dict(tensors)
     return network.eval().requires_grad_(False)

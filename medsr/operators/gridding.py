@@ -84,8 +84,11 @@ def kernel_width(eps: float, oversampling: float) -> int:
 
 
 def fast_length(least: int) -> int:
-    """The smallest even length of at least `least` whose only prime factors are 2, 3, 5 and 7."""
-    n = max(2, least + least % 2)
+    """The smallest multiple of 4 of at least `least` whose only prime factors are 2, 3, 5 and 7.
+
+    An FFT of 150 = 2 · 75 points an axis takes longer than one of 160, one of 126 longer than one of 128.
+    """
+    n = max(4, least + -least % 4)
     while True:
         rest = n
         for prime in (2, 3, 5, 7):
@@ -93,7 +96,7 @@ def fast_length(least: int) -> int:
                 rest //= prime
         if rest == 1:
             return n
-        n += 2
+        n += 4
 
 
 class Grid:

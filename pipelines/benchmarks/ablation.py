@@ -4,7 +4,8 @@
 
 Scored as in pipelines.benchmarks.consensus, but that the middle of the head alone is made, 144³ voxels, and gives
 the peak. Rows: `spline`; one view; more views of one kind; all kinds; then all
-kinds without the projection, and without the projection and the confinement to the null space.
+kinds without the confinement to what the scan leaves open (the projection alone: exact without noise, to within
+the noise with it), without the projection, and without both.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ PARTS = {
     "4 views": Parts(),
     "8 views": Parts(Views(8)),
     "12 views, shifts too": Parts(Views(12, shifts=True)),
-    "without projection": Parts(projection=False),
-    "nor null space": Parts(projection=False, null_space=False),
+    "projection alone": Parts(confined=False),
+    "confinement alone": Parts(projection=False),
+    "neither": Parts(projection=False, confined=False),
 }
 
 

@@ -18,6 +18,7 @@ import torch
 from medsr.evaluation.pictures import comparison
 from medsr.evaluation.runs import KnownRun, compare, render_rows, score
 from medsr.models.card import cards
+from pipelines.benchmarks import fmri_rows
 from pipelines.benchmarks.fmri_bias import classical
 from pipelines.benchmarks.fmri_runs import TEST, add_size, keep, known, simulate, size_in_words, size_of
 from pipelines.benchmarks.fmri_tune import METHODS, prepared
@@ -43,6 +44,9 @@ def main() -> None:
     parser.add_argument(
         "--out", type=Path, help="folder for a picture a run, the raw data and all figures as JSON"
     )
+    parser.add_argument(
+        "--json", type=Path, help="rows to renew or to add to, e.g. pipelines/benchmarks/fmri.json"
+    )
     args = parser.parse_args()
     found: dict[str, list[dict[str, Any]]] = {}
     for run in TEST:
@@ -58,6 +62,8 @@ def main() -> None:
             end="",
             flush=True,
         )
+        if args.json is not None:
+            fmri_rows.write(args.json, run.name, size_in_words(args), rows)
         if args.sweep:
             more = sweep(case, args.methods)
             print(render_rows(more), end="", flush=True)

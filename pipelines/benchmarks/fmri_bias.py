@@ -3,7 +3,7 @@
 Either can be bought with the other: the temporal mean has the least error and no response. So every method is
 shown at all its settings, on the selection runs of `fmri_runs` (heads of the split `val`), or with ``--test`` on
 the test runs. ``-o FILE.svg`` draws the plot; the table is printed. "no hard layer" is what one step makes of the
-gridded data.
+gridded data. ``--ablations FOLDER`` holds the weights of `pipelines/benchmarks/recipes/spiral-fmri-*.toml`.
 """
 
 from __future__ import annotations
@@ -15,18 +15,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.evaluation.runs import score
+from medsr.methods import spiral_fmri
 from medsr.methods import spiral_fmri_dc as dc
 from medsr.methods.base import no_progress
+from medsr.models.tensors import read_tensors
 from medsr.networks.spiral_prior import SpiralPrior
+from medsr.networks.spiral_resnet import SpiralResNet
 from pipelines.benchmarks.fmri_runs import SELECT, TEST, add_size, known, simulate, size_in_words, size_of
 from pipelines.benchmarks.fmri_tune import METHODS, prepared, settings_of
 
 COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#6a4c93", "#2e4057", "#8d99ae")
+ABLATIONS = {"spiral-fmri-alone": "no sharing", "spiral-fmri-image": "no k-space loss"}
 Solve = Callable[[SpiralAcquisition], Tensor]
 
 
@@ -51,7 +56,7 @@ def learned() -> Iterator[tuple[str, str, Solve]]:
         return lambda a: dc.in_stretches(a, network, layers, no_progress)
 
     yield "spiral-fmri-dc", "as in the code", under(network, layers)
-    for second in (6, 24):
+    for second in (6, 40):
         yield "spiral-fmri-dc", f"{second} steps", under(network, replace(layers, second=second))
     for factor in (0.3, 3.0):
         yield "spiral-fmri-dc", f"variance x{factor:g}", under(scaled(network, factor), layers)
@@ -61,21 +66,47 @@ def learned() -> Iterator[tuple[str, str, Solve]]:
     yield "spiral-fmri-dc", "no hard layer", under(network, dc.Layers(1, 0))
 
 
+def residual_network(ablations: Path | None) -> Iterator[tuple[str, str, Solve]]:
+    """`spiral-fmri`, the paper's form, as shipped, and from other weights."""
+
+    def by(network: SpiralResNet) -> Solve:
+        return lambda a: spiral_fmri.through(a, network, no_progress)
+
+    with torch.inference_mode():
+        yield "spiral-fmri", "as in the code", by(spiral_fmri.load_network())
+        for path in sorted(ablations.glob("spiral-fmri-*.safetensors")) if ablations else []:
+            yield "spiral-fmri", ABLATIONS.get(path.stem, path.stem), by(spiral_fmri.made(*read_tensors(path)))
+
+
 def scaled(network: SpiralPrior, factor: float) -> SpiralPrior:
     """The same prior with all variances times `factor`."""
     other = SpiralPrior().eval().requires_grad_(False)
     other.load_state_dict(network.state_dict())
     shift = torch.log(torch.tensor(factor))
-    other.table += shift
-    other.trend += shift
+    with torch.no_grad():
+        other.table.add_(shift)
+        other.trend.add_(shift)
     return other
 
 
+def over_runs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The mean of each method and setting over the runs, and the standard deviation of the bias between them."""
+    found = []
+    for method, setting in dict.fromkeys((r["method"], r["setting"]) for r in rows):
+        here = [r for r in rows if (r["method"], r["setting"]) == (method, setting)]
+        mean = {k: float(np.mean([r[k] for r in here])) for k in ("bias", "nrmse", "auc", "transfer")}
+        found.append(
+            {"method": method, "setting": setting, "spread": float(np.std([r["bias"] for r in here]))} | mean
+        )
+    return found
+
+
 def drawn(rows: list[dict[str, Any]]) -> str:
-    """The plot as SVG: |bias| in percent to the right, NRMSE upwards."""
+    """The plot as SVG: |bias| in percent to the right, NRMSE upwards, from six times the least on at the edge."""
     width, height, edge = 640, 420, 56
     right = max(0.5, *(abs(r["bias"]) for r in rows))
-    top, low = max(r["nrmse"] for r in rows), 0.9 * min(r["nrmse"] for r in rows)
+    low = 0.9 * min(r["nrmse"] for r in rows)
+    top = min(max(r["nrmse"] for r in rows), 6 * low)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
         'font-size="12">',
@@ -87,6 +118,7 @@ def drawn(rows: list[dict[str, Any]]) -> str:
 
     def at(bias: float, nrmse: float) -> tuple[float, float]:
         x = edge + abs(bias) / right * (width - 1.5 * edge)
+        nrmse = min(nrmse, top)  # beyond the edge: on it
         return x, height - edge - (nrmse - low) / max(top - low, 1e-9) * (height - 1.5 * edge)
 
     for i in range(6):
@@ -119,6 +151,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--test", action="store_true", help="the test runs: once, at the end")
+    parser.add_argument("--ablations", type=Path, help="folder of weights of spiral-fmri's ablations")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE.svg")
     args = parser.parse_args()
     rows = []
@@ -126,15 +159,29 @@ def main() -> None:
         run = known(simulate(chosen, args.data, size_of(args)))
         acquisition = prepared(run)
         print(f"{chosen.name}, {size_in_words(args)}", flush=True)
-        for name, setting, solve in [*learned(), *classical(args.methods)]:
+        for name, setting, solve in [*learned(), *residual_network(args.ablations), *classical(args.methods)]:
             x = solve(acquisition)
             f = score(run.truth.with_data(x.abs().numpy()[..., None]), run)
-            rows.append({"method": name, "setting": setting, "bias": f.amplitude_bias or 0.0, "nrmse": f.nrmse})
+            row = {
+                "bias": f.amplitude_bias or 0.0,
+                "nrmse": f.nrmse,
+                "auc": f.auc or 0.0,
+                "transfer": f.transfer or 0.0,
+            }
+            rows.append({"method": name, "setting": setting} | row)
             print(
                 f"{name:16}{setting:20} NRMSE {f.nrmse:.4f}, in time {f.nrmse_temporal:.3f}, bias "
                 f"{f.amplitude_bias or 0:+.1%}, AUC {f.auc or 0:.3f}, FP {f.false_positives:.4f}, transfer "
                 f"{f.transfer or 0:.3f}",
                 flush=True,
+            )
+    rows = over_runs(rows)
+    if args.runs > 1:
+        print(f"\nmean of {args.runs} runs")
+        for r in rows:
+            print(
+                f"{r['method']:16}{r['setting']:20} NRMSE {r['nrmse']:.4f}, bias {r['bias']:+.1%} "
+                f"(sd {r['spread']:.1%}), AUC {r['auc']:.3f}, transfer {r['transfer']:.3f}"
             )
     if args.output is not None:
         args.output.write_text(drawn(rows), encoding="utf-8")

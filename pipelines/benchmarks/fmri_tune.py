@@ -82,7 +82,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--parameters", nargs="+", default=[], help="only these")
     parser.add_argument("--at", default="{}", help="JSON of settings to vary around, in place of the code's")
-    parser.add_argument("--runs", type=int, default=len(SELECT))
+    parser.add_argument("--runs", type=int, default=2)
     args = parser.parse_args()
     runs = [known(simulate(run, args.data, size_of(args))) for run in SELECT[: args.runs]]
     ready = [prepared(run) for run in runs]

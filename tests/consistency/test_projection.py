@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from medsr.consistency.projection import Projection
-from medsr.consistency.wiener import noise_model, wiener
+from medsr.consistency.wiener import gain, noise_model, weighted, wiener
 from medsr.operators.pointspread import PointSpread
 from medsr.operators.resolution import Resolution
 from tests.conftest import smooth_head
@@ -89,12 +89,23 @@ def test_wiener_without_noise_is_the_measurement():
     assert wiener(y, noise_model(y, 0.0)) is y
 
 
-def test_wiener_keeps_what_an_estimate_explains():
-    truth, y = _scan(6.0)
-    model = noise_model(y, 6.0)
-    better = wiener(y, model, estimate=truth)
-    mask = truth > 10
-    assert ((better - truth)[mask] ** 2).mean() < ((wiener(y, model) - truth)[mask] ** 2).mean()
+def test_the_gain_is_that_of_the_filter():
+    _, y = _scan(6.0)
+    gains = gain(y, noise_model(y, 6.0))
+    assert gains.min() >= 0 and gains.max() < 1
+    assert gains[:4, :4, :4].min() > 0.99 > 0.6 > np.median(gains[-8:, -8:, -8:])
+    torch.testing.assert_close(weighted(y, gains), wiener(y, noise_model(y, 6.0)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_weighting_of_modes_is_self_adjoint(dtype):
+    torch.manual_seed(0)
+    a, b = (torch.randn(7, 8, 9, dtype=dtype) for _ in range(2))
+    weights = np.random.default_rng(0).random((7, 8, 9))
+    tolerance = 1e-5 if dtype is torch.float32 else 1e-12
+    left, right = float((weighted(a, weights) * b).sum()), float((a * weighted(b, weights)).sum())
+    assert left == pytest.approx(right, rel=tolerance)
+    assert weighted(a, np.ones((7, 8, 9))).numpy() == pytest.approx(a.numpy(), abs=10 * tolerance)
 
 
 def test_noise_model_counts_the_air():

@@ -115,6 +115,37 @@ def test_a_stack_of_spirals_is_read_as_a_slab(tmp_path, stored_kz):
     assert np.allclose(scan.grid.to_world(peak), world * m.LPS, atol=1e-3)
 
 
+@pytest.mark.parametrize("directions", ORIENTATIONS.values(), ids=ORIENTATIONS.keys())
+@pytest.mark.parametrize("said", [True, False])
+def test_cartesian_lines_lie_where_their_numbers_say(tmp_path, directions, said):
+    """As ISMRMRD's own generator writes them: no trajectory, twice as many samples, the centre said or not."""
+    n, fov = 16, 192.0
+    middle = 7 if said else n // 2
+    position = np.array([12.0, -30.5, 44.0])
+    world = position + directions[:, :2] @ (np.array([3, -4]) * fov / n)
+    x = (np.arange(2 * n) - n) / (2 * fov)
+    readouts = []
+    for line in range(n):
+        k = np.stack([x, np.full(2 * n, (line - middle) / fov)], axis=-1)
+        y = point_source(world, position, directions, k)
+        how = {"position": position, "directions": directions, "kspace_encode_step_1": line}
+        readouts.append(m.readout(y, head={"center_sample": n}, **how))
+    xml = m.header(
+        (2 * n, n, 1), (2 * fov, fov, 3.0), "cartesian", recon_matrix=(n, n, 1), recon_fov=(fov, fov, 3.0)
+    )
+    if said:
+        limits = "<kspace_encoding_step_1><minimum>0</minimum><maximum>15</maximum><center>7</center>"
+        xml = xml.replace(
+            "<encodingLimits/>", f"<encodingLimits>{limits}</kspace_encoding_step_1></encodingLimits>"
+        )
+        assert "<center>7" in xml
+    scan = read(m.save(tmp_path / "c.h5", xml, readouts))
+    assert scan.readouts == n and "Cartesian lines, placed by their numbers" in scan.notes
+    assert np.allclose(scan.trajectory[0, :: 2 * n, 1], np.arange(n) - middle)
+    peak = np.unravel_index(np.argmax(image(scan)), (n, n))
+    assert np.allclose(scan.grid.to_world([*peak, 0]), world * m.LPS, atol=1e-3)
+
+
 @pytest.mark.parametrize("unit", mrd_units.UNITS)
 @pytest.mark.parametrize("reach", [0.85, 1.0, 1.1])
 def test_units_are_detected_and_said(tmp_path, unit, reach):
@@ -292,7 +323,7 @@ def test_frames_are_regrouped_by_readouts(tmp_path):
 
 ZERO = np.zeros((3, 3))
 REFUSED = {
-    "cartesian": (lambda k: (m.header(trajectory="cartesian"), [m.readout(samples(), k[0])]), "not a spiral"),
+    "echo-planar": (lambda k: (m.header(trajectory="epi"), [m.readout(samples())]), "echo-planar"),
     "no imaging readouts": (
         lambda k: (m.header(), [m.readout(samples(), k[0], flags=[ismrmrd.ACQ_IS_NOISE_MEASUREMENT])]),
         "no imaging readouts",

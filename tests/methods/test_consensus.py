@@ -8,6 +8,7 @@ import torch
 
 from medsr.acquisition.cells import ISOTROPIC, THROUGH, plan_cells
 from medsr.acquisition.slices import plan_acquisition
+from medsr.consistency.wiener import weighted
 from medsr.errors import WeightsError
 from medsr.methods import consensus as module
 from medsr.methods.base import no_progress
@@ -60,12 +61,31 @@ def test_with_noise_the_scan_is_explained_to_within_it(spacing):
 
 
 @SPACINGS
+def test_with_noise_the_scan_decides_where_it_rises_above_it(spacing):
+    y, acquisition = scan(spacing, noise=2.0)
+    noisy = y + 2.0 * torch.randn(y.shape, generator=torch.Generator().manual_seed(0))
+    base, free, confined = (
+        acquisition.operator(e.data)
+        for e in (
+            spline(noisy, acquisition, no_progress),
+            propose(noisy, acquisition, no_progress, Parts(confined=False)),
+            propose(noisy, acquisition, no_progress, Parts()),
+        )
+    )
+    low = np.zeros(y.shape)
+    low[: y.shape[0] // 4, : y.shape[1] // 4, : y.shape[2] // 4] = 1
+    off, kept = weighted(free - base, low).norm(), weighted(confined - base, low).norm()
+    assert kept < 0.3 * off
+    assert (confined - base).norm() > 2 * kept
+
+
+@SPACINGS
 def test_the_correction_is_capped(spacing, monkeypatch):
     y, acquisition = scan(spacing)
     tight = dataclasses.replace(card("consensus"), cap=1e-3)
     monkeypatch.setattr(module, "card", lambda name: tight)
     base = spline(y, acquisition, no_progress).data
-    x = propose(y, acquisition, no_progress, Parts(projection=False, null_space=False)).data
+    x = propose(y, acquisition, no_progress, Parts(projection=False, confined=False)).data
     assert (x - base).abs().max() <= 1.001e-3 * np.percentile(y.numpy(), 99.5)
 
 

@@ -87,5 +87,7 @@ def test_killed_twenty_times(orthanc, worker, tmp_path):
     one.start()
     until(one, lambda counts: counts == {"done": 20}, 300, "all results to arrive")
     one.stop()
-    assert len({tags["SeriesInstanceUID"] for tags in server.results()}) == 20
+    results = server.results()
+    assert len({tags["SeriesInstanceUID"] for tags in results}) == 40  # image and uncertainty
+    assert len({tags["SOPInstanceUID"] for tags in results}) == len(results)
     assert set(server.stored().values()) == {1}
