@@ -28,7 +28,7 @@ COLUMNS = {
     "gmsd": ("GMSD", ".4f"),
     "sharp": ("sharpness", ".3f"),
     "dice": ("Dice", ".3f"),
-    "s": ("s", ".1f"),
+    "s": ("CPU s", ".1f"),
     "GiB": ("GiB", ".2f"),
 }
 
@@ -52,22 +52,36 @@ def methods_table() -> str:
 
 
 def models_table() -> str:
-    """The benchmark of the 2D models, a table for each mode and head; columns without figures are left out."""
+    """The benchmark of the 2D models, a table for each mode and head; the first head's are open."""
     rows: list[dict[str, Any]] = json.loads(ROWS.read_text(encoding="utf-8"))
-    parts = []
-    for head, mode in dict.fromkeys((r["head"], r["mode"]) for r in rows):
-        here = [r for r in rows if (r["head"], r["mode"]) == (head, mode)]
-        shown = {k: v for k, v in COLUMNS.items() if any(r.get(k) is not None for r in here)}
-        names = ["model", "parameters (M)", "kMAC a voxel", *(name for name, _ in shown.values())]
-        lines = [f"{head}, {mode}:", "", "| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-        for row in here:
-            cells = [f"`{row['name']}`", _cell(row.get("M par."), ".3f"), _cell(row.get("kMAC/vox"), ".0f")]
-            cells += [_cell(row.get(key), form) for key, (_, form) in shown.items()]
-            lines.append("| " + " | ".join(cells) + " |")
-        parts.append("\n".join(lines))
-        if said := _own_network(here):
-            parts.append(said)
-    return "\n\n".join(parts)
+    modes, heads = (list(dict.fromkeys(r[key] for r in rows)) for key in ("mode", "head"))
+    parts: list[str] = []
+    for head in heads:
+        if len(heads) > 1 and head == heads[1]:
+            parts.append(f"<details><summary>The same on {' and '.join(heads[1:])}</summary>")
+        for mode in modes:
+            here = [r for r in rows if (r["head"], r["mode"]) == (head, mode)]
+            parts += [_models_of(here), _own_network(here)] if here else []
+    if len(heads) > 1:
+        parts.append("</details>")
+    return "\n\n".join(part for part in parts if part)
+
+
+def _models_of(rows: list[dict[str, Any]]) -> str:
+    """The rows of a head and mode; columns without figures are left out."""
+    shown = {k: v for k, v in COLUMNS.items() if any(r.get(k) is not None for r in rows)}
+    names = ["model", "parameters (M)", "kMAC a voxel", *(name for name, _ in shown.values())]
+    lines = [
+        f"{rows[0]['head']}, {rows[0]['mode']}:",
+        "",
+        "| " + " | ".join(names) + " |",
+        "|" + "---|" * len(names),
+    ]
+    for row in rows:
+        cells = [f"`{row['name']}`", _cell(row.get("M par."), ".3f"), _cell(row.get("kMAC/vox"), ".1f")]
+        cells += [_cell(row.get(key), form) for key, (_, form) in shown.items()]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def _own_network(rows: list[dict[str, Any]]) -> str:

@@ -153,10 +153,10 @@ NETWORKS: dict[str, Architecture] = {
         ),
         Architecture(
             "fast2d",
-            "Folded plain convolutions on the coarse grid",
+            "Folded plain convolutions on packed pixels",
             "ours",
             Fast2D,
-            configurations=("compact", "tiny"),
+            configurations=("compact",),
         ),
     )
 }

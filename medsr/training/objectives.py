@@ -83,18 +83,22 @@ class Objective(nn.Module, abc.ABC):
 class PixelObjective(Objective):
     """Mean absolute error, or Charbonnier: the pixel-loss stage of every system, and all of some.
 
+    Parameters
+    ----------
+    epsilon : of Charbonnier, below which an error counts by its square; 0 for the mean absolute error.
     passes : whether all of EUSR's passes train, or the straight one alone (ours).
     """
 
-    def __init__(self, smooth: bool = False, *, passes: bool = False) -> None:
+    def __init__(self, epsilon: float = 0.0, *, passes: bool = False) -> None:
         super().__init__()
-        self.distance: Callable[[Tensor, Tensor], Tensor] = charbonnier if smooth else F.l1_loss
+        self.epsilon = epsilon
         self.passes = passes
 
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
         made, high = _every_pass(network, batch) if self.passes else (network(batch.low), batch.high)
         made = batch.finish(made)
-        return Outcome(made, {"pixel": self.distance(made, high)})
+        distance = charbonnier(made, high, self.epsilon) if self.epsilon else F.l1_loss(made, high)
+        return Outcome(made, {"pixel": distance})
 
 
 class GCNObjective(Objective):

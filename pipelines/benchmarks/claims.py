@@ -1,10 +1,13 @@
 """The claims of the papers, tested on MR: ``python -m pipelines.benchmarks.claims RUNS [--json FILE]``.
 
-RUNS is a folder of runs of `medsr train`, each in a folder of its recipe's name, or of that and a seed (gcn-
-through4-final, gcn-through4-final-s2). Each claim is a comparison of two recipes that differ in one thing and
-saw as many patches. The figures are those of the selection subjects at the end of a run: PSNR over `spline`,
-dB, and GMSD (less is better). The answer is "yes" or "no" where the means of two seeds or more differ by more
-than the greater spread (largest less smallest) of the two; else "undecided". Nothing is tuned here.
+With --data FOLDER, RUNS is filled first: each recipe from each seed, shortened, in a folder of its name and seed
+(gcn-through4-final-s2); what is there already is passed over. Final stages start from the shipped pixel stage
+(GCN), or from the run of the same seed that trained all passes (EUSR, whose shipped weights have one branch).
+
+Each claim is a comparison of two recipes that differ in one thing and saw as many patches. The figures are those
+of the selection subjects at the end of a run: PSNR over `spline`, dB, and GMSD (less is better). The answer is
+"yes" or "no" where the means of two seeds or more differ by more than the greater spread (largest less smallest)
+of the two; else "undecided". Nothing is tuned here.
 """
 
 from __future__ import annotations
@@ -12,9 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
+
+from medsr.models.slices import weights_folder
+from medsr.training.slices.checkpoint import starting_weights
+from medsr.training.slices.loop import CHECKPOINT, train
+from medsr.training.slices.recipe import SliceRecipe, read_recipe, slice_recipe
 
 CLAIMS = {
     "GCN: domain features beat generic ones (both fixed)": (
@@ -37,6 +46,11 @@ CLAIMS = {
 FIGURES = {"gain_db": 1, "gmsd": -1}
 """Figures of a run, and whether more (1) or less (-1) is better."""
 NAMES = {"gain_db": "PSNR over `spline` (dB)", "gmsd": "GMSD"}
+
+
+SEEDS = (1, 2)
+STEPS = {"pixel": 200, "final": 100}
+"""Of the shortened runs."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +76,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("runs", metavar="RUNS", type=Path)
     parser.add_argument("--json", type=Path, help="a file for the lines, from which the README is made")
+    parser.add_argument(
+        "--data", type=Path, help="folder of the training data: the runs that are not there are made"
+    )
     arguments = parser.parse_args()
+    if arguments.data:
+        fill(arguments.runs, arguments.data)
     found = lines(arguments.runs)
     print(table(found))
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def fill(runs: Path, data: Path) -> None:
+    """Makes the runs that are not there."""
+    recipes = {name: slice_recipe(name, read_recipe(name)) for pair in CLAIMS.values() for name in pair}
+    # the pixel stages first: final ones start from them
+    for name, seed in product(sorted(recipes, key=lambda n: recipes[n].stage, reverse=True), SEEDS):
+        recipe = replace(recipes[name], seed=seed, steps=STEPS[recipes[name].stage])
+        out = runs / f"{name}-s{seed}"
+        log = out / "log.json"
+        if log.is_file() and json.loads(log.read_text(encoding="utf-8"))[-1]["step"] >= recipe.steps:
+            continue
+        print(out.name, flush=True)
+        start = starting_weights(started_from(recipe, runs)) if recipe.stage == "final" else None
+        train(recipe, data, out, print, start=start, resume=True)
+
+
+def started_from(recipe: SliceRecipe, runs: Path) -> Path:
+    """The weights that a final stage starts from."""
+    if recipe.network == "eusr":
+        return runs / f"eusr-through4-passes-s{recipe.seed}" / CHECKPOINT
+    return weights_folder() / f"{recipe.network}-through4.safetensors"
 
 
 def lines(runs: Path) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ def test_batches_tiles_and_threads_change_nothing(name, build):
 
 
 def test_a_run_can_be_stopped():
-    network = NETWORKS["fast2d"].build((2, 1), "tiny", inference=True)
+    network = NETWORKS["fast2d"].build((2, 1), inference=True)
     seen = []
 
     def stop(fraction, stage):
@@ -77,7 +77,7 @@ def test_through_plane_is_the_mean_of_two_reformats(axis, build):
 
 
 def test_progress_goes_from_nothing_to_all():
-    network = NETWORKS["fast2d"].build((2, 1), "tiny", inference=True)
+    network = NETWORKS["fast2d"].build((2, 1), inference=True)
     seen = []
     superresolve_through_plane(
         network, np.zeros((4, 5, 6), np.float32), 2, batch=2, progress=lambda f, s: seen.append((f, s))
@@ -99,7 +99,7 @@ def test_windows_cover_everything_once(length, tile, halo, period):
 
 
 def test_wrong_use_is_named():
-    network = NETWORKS["fast2d"].build((2, 2), "tiny", inference=True)
+    network = NETWORKS["fast2d"].build((2, 2), inference=True)
     volume = np.zeros((4, 4, 4), np.float32)
     for plane in [(0, 0), (0, 3), (-1, 1)]:
         with pytest.raises(UsageError, match="plane"):
@@ -114,6 +114,6 @@ def test_wrong_use_is_named():
         superresolve_slices(network.train(), volume, (0, 1))
     with pytest.raises(UsageError, match="through-plane"):
         superresolve_through_plane(network, volume, 2)
-    through = NETWORKS["fast2d"].build((2, 1), "tiny", inference=True)
+    through = NETWORKS["fast2d"].build((2, 1), inference=True)
     with pytest.raises(UsageError, match="axis"):
         superresolve_through_plane(through, volume, 3)

@@ -12,11 +12,11 @@ from medsr.models import slices as registry
 from medsr.models.slices import Weights, models
 from medsr.networks import NETWORKS
 from medsr.training.slices.loop import save_weights
-from medsr.training.slices.recipe import read_recipe, shipped_recipes, slice_recipe
+from medsr.training.slices.recipe import SliceRecipe, read_recipe, shipped_recipes, slice_recipe
 from pipelines import models as intake
 from pipelines.benchmarks import claims
 from pipelines.benchmarks.claims import CLAIMS, Sample, answer, sample
-from pipelines.benchmarks.models import perception
+from pipelines.benchmarks.models import dice, perception, placed
 from tests.conftest import smooth_head
 
 
@@ -107,6 +107,29 @@ def test_the_lines_of_the_claims(tmp_path: Path) -> None:
     assert claims.lines(tmp_path)[0]["answer"] == "undecided"
 
 
+def test_the_runs_of_the_claims_are_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[str, int, int, bool]] = []
+
+    def train(recipe: SliceRecipe, data: Path, out: Path, say: object, *, start: object, resume: bool) -> None:
+        out.mkdir()
+        (out / "log.json").write_text(json.dumps([{"step": recipe.steps}]))
+        made.append((recipe.name, recipe.seed, recipe.steps, start is not None))
+
+    monkeypatch.setattr(claims, "train", train)
+    monkeypatch.setattr(claims, "starting_weights", lambda path: path)
+    claims.fill(tmp_path, tmp_path)
+    assert {name for name, *_ in made} == {name for pair in CLAIMS.values() for name in pair}
+    assert {seed for _, seed, *_ in made} == {1, 2}
+    for name, _, steps, started in made:
+        assert (steps, started) == ((100, True) if "final" in name else (200, False))
+    assert [started for *_, started in made] == sorted(started for *_, started in made), "pixel stages first"
+    claims.fill(tmp_path, tmp_path)
+    assert len(made) == len(set(made)), "none was made again"
+    gcn, eusr = (slice_recipe(n, read_recipe(n)) for n in ("gcn-through4-final-identity", "eusr-through4-final"))
+    assert claims.started_from(gcn, tmp_path).is_file()
+    assert claims.started_from(eusr, tmp_path) == tmp_path / "eusr-through4-passes-s1/checkpoint.safetensors"
+
+
 def test_perception_is_perfect_for_the_truth_and_worse_for_a_blur() -> None:
     truth = smooth_head((40, 40, 40))
     perfect = perception(truth, truth)
@@ -115,6 +138,22 @@ def test_perception_is_perfect_for_the_truth_and_worse_for_a_blur() -> None:
     blurred = (truth + np.roll(truth, 1, 2) + np.roll(truth, -1, 2)) / 3
     assert perception(blurred, truth)["gmsd"] > 0.01
     assert perception(blurred, truth)["sharp"] < 0.99
+
+
+def test_the_middle_of_a_head_is_scored_where_it_lies() -> None:
+    truth = smooth_head((24, 25, 12))
+    middle = truth[4:20, 4:20]  # (25 - 16) // 2, as `heads.middle` cuts
+    np.testing.assert_array_equal(placed(middle, truth), truth)
+    changed = placed(middle + 1, truth) - truth
+    assert changed[4:20, 4:20] == pytest.approx(1, abs=1e-5)
+    assert changed.sum() == pytest.approx(16 * 16 * 12, rel=1e-5)
+    np.testing.assert_array_equal(placed(truth + 1, truth), truth + 1)
+
+
+def test_dice_is_the_mean_over_the_tissues() -> None:
+    right = np.array([0, 1, 1, 2, 2, 3, 3, 0], np.int8)
+    assert dice(right, right) == 1
+    assert dice(np.array([0, 1, 0, 2, 2, 3, 3, 0], np.int8), right) == pytest.approx((2 / 3 + 1 + 1) / 3)
 
 
 def test_the_models_here_are_those_with_weights() -> None:

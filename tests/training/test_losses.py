@@ -193,7 +193,7 @@ def _batch(network, labels=False):
 
 def _objectives():
     yield "pixel", "drudn", PixelObjective()
-    yield "charbonnier", "fast2d", PixelObjective(smooth=True)
+    yield "charbonnier", "fast2d", PixelObjective(epsilon=1e-3)
     for mode in MODES:
         yield f"gcn {mode}", "gcn", GCNObjective(Collaborator(mode, 4))
     yield "multitask", "multitask", MultitaskObjective()

@@ -231,6 +231,7 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_shipped_recipes_can_be_read_and_share_one_budget() -> None:
+    """Through-plane, where it is a tenth as dear, the own network has a budget of its own."""
     names = [n for n in shipped_recipes() if read_recipe(n).get("kind") == "slices"]
     recipes = [slice_recipe(n, read_recipe(n)) for n in names]
     assert {f"{n}-through4" for n in NETWORKS} <= set(names)
@@ -239,7 +240,8 @@ def test_shipped_recipes_can_be_read_and_share_one_budget() -> None:
         assert NETWORKS[recipe.network].supports(recipe.scale)
         build_objective(recipe)
     for scale, stage in {(r.scale, r.stage) for r in recipes}:
-        alike = {r.steps * r.batch for r in recipes if r.scale == scale and r.stage == stage}
+        of_scale = [r for r in recipes if r.scale == scale and r.stage == stage and r.name != "fast2d-through4"]
+        alike = {r.steps * r.batch for r in of_scale}
         assert len(alike) == 1, (scale, stage, alike)
 
 

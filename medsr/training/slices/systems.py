@@ -23,6 +23,8 @@ from medsr.training.slices.recipe import SliceRecipe
 
 CRITIC_CHANNELS = 16
 """Of the first level of extractors and patch discriminators."""
+CHARBONNIER = 1e-3
+"""Error below which Charbonnier's counts by its square, where a recipe does not say."""
 
 
 def build_network(recipe: SliceRecipe) -> SliceNetwork:
@@ -53,7 +55,8 @@ def build_objective(recipe: SliceRecipe) -> Objective:
             if recipe.network == "multitask" and options.get("segmentation", 1) != 0:
                 return MultitaskObjective(**options)
             options.pop("segmentation", None)
-            return PixelObjective(smooth=recipe.network in ("udgan", "fast2d"), **options)
+            epsilon = CHARBONNIER if recipe.network in ("udgan", "fast2d") else 0.0
+            return PixelObjective(**{"epsilon": epsilon, **options})
         return _final(recipe, options)
     except TypeError as error:
         raise UsageError(f"an option of {recipe.name} is not one", got=str(error)) from None
