@@ -1,12 +1,13 @@
 """Small lesions through `consensus`, beside `spline`: what is kept of their contrast, and what is invented.
 
-    python -m pipelines.benchmarks.lesions --data FOLDER [--number 200]
+    python -m pipelines.benchmarks.lesions --data FOLDER [--number 200] [--free]
 
 Balls of 2 to 8 mm with soft edges, 2 to 6 times the noise brighter or darker than the tissue around them (noise:
 2 % of the 99.5th percentile), are put into a head before it is scanned; as many places without one are the
 controls. Contrast is that of the ball against the shell around it, the head without lesions taken off, over the
 same on the truth. A lesion is missed where less than half of the contrast that `spline` keeps of it is kept; one
 is invented at a control where ball and shell differ from the truth's by more than the faintest lesion's contrast.
+`--free`: the network's correction as it is, not confined to what the scan leaves open.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from medsr import Volume
 from medsr.methods.base import no_progress
-from medsr.methods.consensus import consensus
+from medsr.methods.consensus import Parts, propose
 from medsr.methods.spline import spline
 from pipelines.benchmarks.consensus import SETTINGS, Setting, scan_of
 from pipelines.benchmarks.heads import choose, load, parser
@@ -56,7 +57,9 @@ def main() -> None:
     """Prints a row a head and setting."""
     arguments = parser(__doc__.splitlines()[0])
     arguments.add_argument("--number", type=int, default=200)
+    arguments.add_argument("--free", action="store_true", help="without the confinement")
     asked = arguments.parse_args()
+    parts = Parts(confined=not asked.free)
     print(f"{'head':12} {'setting':24} {'contrast kept':>24} {'missed':>8} {'invented':>18}")
     print(f"{'':12} {'':24} {'spline':>12}{'consensus':>12} {'':>8} {'spline':>9}{'consensus':>9}")
     for name in choose(asked):
@@ -64,7 +67,7 @@ def main() -> None:
         places = find_places(head, 2 * asked.number)
         with_lesions = head.with_data(insert(head, places[: asked.number]))
         for label in SHOWN:
-            print(f"{name:12} {label:24} " + score(head, with_lesions, places, SETTINGS[label]), flush=True)
+            print(f"{name:12} {label:24} " + score(head, with_lesions, places, SETTINGS[label], parts), flush=True)
 
 
 def find_places(head: Volume, number: int) -> list[Lesion]:
@@ -96,7 +99,7 @@ def insert(head: Volume, lesions: list[Lesion]) -> NDArray[np.float32]:
     return data
 
 
-def score(head: Volume, with_lesions: Volume, places: list[Lesion], setting: Setting) -> str:
+def score(head: Volume, with_lesions: Volume, places: list[Lesion], setting: Setting, parts: Parts) -> str:
     """Contrast kept, missed and invented, of both methods."""
     number = len(places) // 2
     answers: dict[str, NDArray[np.float64]] = {}
@@ -106,7 +109,7 @@ def score(head: Volume, with_lesions: Volume, places: list[Lesion], setting: Set
         images = {
             "truth": truth.data,
             "spline": spline(torch.from_numpy(scan), acquisition, no_progress).data.numpy(),
-            "consensus": consensus(torch.from_numpy(scan), acquisition, no_progress).data.numpy(),
+            "consensus": propose(torch.from_numpy(scan), acquisition, no_progress, parts).data.numpy(),
         }
         for method, image in images.items():
             moved = [Lesion(p.centre - offset, p.radius, p.contrast) for p in places]
