@@ -74,7 +74,8 @@ def _gain(modes: NDArray[np.floating], noise: NoiseModel) -> NDArray[np.floating
 
     width = [max(3, n // POOL) | 1 for n in modes.shape]
     signal = np.maximum(uniform_filter(np.square(modes), width, mode="reflect") - noise.power, 0)
-    gains: NDArray[np.floating] = signal / (signal + noise.foreground * noise.sigma**2)
+    total = signal + noise.foreground * noise.sigma**2
+    gains: NDArray[np.floating] = np.divide(signal, total, out=np.zeros_like(signal), where=signal > 0)
     return gains
 
 

@@ -97,6 +97,13 @@ def test_the_gain_is_that_of_the_filter():
     torch.testing.assert_close(weighted(y, gains), wiener(y, noise_model(y, 6.0)))
 
 
+def test_more_noise_than_there_is_signal_leaves_numbers():
+    y = torch.rand(20, 20, 20, generator=torch.Generator().manual_seed(0))
+    model = noise_model(y, 5.0)
+    assert model.foreground == 0
+    assert wiener(y, model).isfinite().all()
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_weighting_of_modes_is_self_adjoint(dtype):
     torch.manual_seed(0)
