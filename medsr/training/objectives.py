@@ -95,8 +95,7 @@ class PixelObjective(Objective):
         self.passes = passes
 
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
-        made, high = _every_pass(network, batch) if self.passes else (network(batch.low), batch.high)
-        made = batch.finish(made)
+        made, high = _made(network, batch, every_pass=self.passes)
         distance = charbonnier(made, high, self.epsilon) if self.epsilon else F.l1_loss(made, high)
         return Outcome(made, {"pixel": distance})
 
@@ -231,8 +230,9 @@ class EUSRObjective(Objective):
         self.passes = passes
 
     def generator(self, network: SliceNetwork, batch: Batch) -> Outcome:
-        made, high = _every_pass(network, batch) if self.passes else (network(batch.low), batch.high)
-        made = batch.finish(made)
+        if not isinstance(network, EUSR):
+            raise UsageError("the 4PP objective needs EUSR", got=type(network).__name__)
+        made, high = _made(network, batch, every_pass=self.passes)
         pixel, adversarial, score, representation = self.weights
         terms = {"pixel": pixel * F.l1_loss(made, high)}
         with frozen(self.discriminator, self.predictors):
@@ -251,15 +251,17 @@ class EUSRObjective(Objective):
         return list(self.discriminator.parameters())
 
 
-def _every_pass(network: SliceNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The images of all of EUSR's passes, and the truth as often.
+def _made(network: SliceNetwork, batch: Batch, *, every_pass: bool) -> tuple[Tensor, Tensor]:
+    """The finished images of one pass, or of all of EUSR's, and the truth as often.
 
     All passes have as many images, so the mean over their union is the mean over the passes.
     """
+    if not every_pass:
+        return batch.finish(network(batch.low)), batch.high
     if not isinstance(network, EUSR):
         raise UsageError("passes are EUSR's", got=type(network).__name__)
     images = network.forward_passes(batch.low)
-    return torch.cat(images), batch.high.repeat(len(images), 1, 1, 1)
+    return batch.finish(torch.cat(images)), batch.high.repeat(len(images), 1, 1, 1)
 
 
 @contextmanager
