@@ -110,6 +110,7 @@ class Prepared:
             readouts=scan.readouts,
             tr=scan.tr,
             spacing=scan.grid.spacing[: scan.dims],
+            duration=float(np.ptp(scan.times)),
             segments=self._segments(scan),
             workers=self.how.workers,
         )

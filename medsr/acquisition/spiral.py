@@ -34,6 +34,7 @@ class SpiralAcquisition:
     readouts : of a frame.
     tr : time from frame to frame in s; None where unknown.
     spacing : of the voxels along each axis of a frame, mm.
+    duration : of a frame's sampling, from its first sample after an excitation to its last, s; 0 where unknown.
     segments : off-resonance during the readout; None where it is not known.
     workers : threads to work in; the result does not depend on it.
     """
@@ -47,6 +48,7 @@ class SpiralAcquisition:
     readouts: int = 1
     tr: float | None = None
     spacing: tuple[float, ...] = (2.0, 2.0, 2.0)
+    duration: float = 0.0
     segments: TimeSegments | None = None
     workers: int = 1
 

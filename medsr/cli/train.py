@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ def add(commands: Any) -> None:
     parser = commands.add_parser(
         "train",
         help="weights from a recipe",
-        description="Trains a network as a recipe says, on the CPU. A run that was stopped goes on with --resume, "
+        description="Trains a network as a recipe says. A run that was stopped goes on with --resume, "
         "as if it had not been.",
         epilog=EXAMPLES,
     )
@@ -44,8 +45,17 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--start",
         metavar="WEIGHTS",
-        help="safetensors that the run starts from (2D systems, 3D network); of a 2D "
+        help="safetensors that the run starts from (2D systems, 3D network, spiral-fmri-dc); of a 2D "
         "system, the checkpoint of a run too",
+    )
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="D",
+        help="what computes, cpu or cuda (2D systems, spiral fMRI); cpu if not given",
+    )
+    parser.add_argument(
+        "--workers", default="1", metavar="N", help="processes that simulate runs (spiral fMRI); 1 if not given"
     )
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in OUT")
     parser.set_defaults(command=command)
@@ -68,6 +78,7 @@ def command(arguments: argparse.Namespace) -> int:
         changes["steps"] = parse_count("--steps", arguments.steps, 1)
     if arguments.seed is not None:
         changes["seed"] = parse_count("--seed", arguments.seed)
+    workers = parse_count("--workers", arguments.workers, 1)
     seconds = math.inf if arguments.seconds is None else parse_float(arguments.seconds)
     if not seconds > 0:
         raise UsageError("--seconds is not a time", got=repr(arguments.seconds), hint="give seconds above 0")
@@ -78,18 +89,36 @@ def command(arguments: argparse.Namespace) -> int:
         raise OutputError(f"{out}: not a folder", rule="-o is a folder")
     if (out / "checkpoint.safetensors").exists() and not arguments.resume:
         raise OutputError(f"{out}: has a checkpoint", hint="go on from it with --resume, or choose another folder")
+    check_device(arguments.device)
     table = read_recipe(arguments.recipe)
     if table.get("kind") == "slices":
         return _slices(arguments, table, changes, seconds)
-    if arguments.start is not None and table.get("kind") != "consensus":
-        raise UsageError("--start is for the 2D systems and the 3D network", got=arguments.recipe)
-    return _volumes(arguments, table, changes, seconds)
+    if arguments.device != "cpu" and table.get("kind") != "spiral":
+        raise UsageError(
+            f"--device {arguments.device} is for the 2D systems and spiral fMRI", got=arguments.recipe
+        )
+    startable = table.get("kind") == "consensus" or table.get("method") == "spiral-fmri-dc"
+    if arguments.start is not None and not startable:
+        raise UsageError("--start is for the 2D systems, the 3D network and spiral-fmri-dc", got=arguments.recipe)
+    return _volumes(arguments, table, changes, seconds, workers)
 
 
-def _volumes(arguments: argparse.Namespace, table: dict[str, Any], changes: dict[str, Any], seconds: float) -> int:
+def check_device(name: str) -> None:
+    """A UsageError where this torch cannot compute there."""
+    import torch
+
+    if name not in ("cpu", "cuda"):
+        raise UsageError("no such device", got=f"--device {name}", rule="cpu or cuda")
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError("torch finds no CUDA device", hint="leave --device out")
+
+
+def _volumes(
+    arguments: argparse.Namespace, table: dict[str, Any], changes: dict[str, Any], seconds: float, workers: int
+) -> int:
     data, out = Path(arguments.data), Path(arguments.output)
     if table.get("kind") == "spiral":
-        return _spiral(arguments, table, changes, seconds)
+        return _spiral(arguments, table, changes, seconds, workers)
     if table.get("kind") == "srcnn3d":
         from medsr.training import srcnn3d
 
@@ -125,15 +154,26 @@ def _slices(arguments: argparse.Namespace, table: dict[str, Any], changes: dict[
         start=start,
         most_seconds=seconds,
         resume=arguments.resume,
+        device=arguments.device,
     )
     return 0
 
 
-def _spiral(arguments: argparse.Namespace, table: dict[str, Any], changes: dict[str, Any], seconds: float) -> int:
-    from medsr.training.spiral import shared_frames, unrolled
+def _spiral(
+    arguments: argparse.Namespace, table: dict[str, Any], changes: dict[str, Any], seconds: float, workers: int
+) -> int:
+    from medsr.models.tensors import read_tensors
+    from medsr.training.spiral import deblur, shared_frames, unrolled
     from medsr.training.spiral.recipe import spiral_recipe
 
     recipe = replace(spiral_recipe(arguments.recipe, table), **changes)
-    train = shared_frames.train if recipe.method == "spiral-fmri" else unrolled.train
-    train(recipe, Path(arguments.data), Path(arguments.output), say, seconds)
+    trainers: dict[str, Callable[..., None]] = {
+        "spiral-fmri": shared_frames.train,
+        "spiral-fmri-dc": unrolled.train,
+        "deblur": deblur.train,
+    }
+    how: dict[str, Any] = {"device": arguments.device, "workers": workers}
+    if arguments.start is not None:
+        how["start"] = read_tensors(Path(arguments.start))[0]
+    trainers[recipe.method](recipe, Path(arguments.data), Path(arguments.output), say, seconds, **how)
     return 0

@@ -9,6 +9,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from medsr.consistency.batched import BatchedSeriesGram
 from medsr.consistency.cg import conjugate_gradients
 from medsr.consistency.krylov import Stop, pcg
 from medsr.consistency.series import SeriesGram
@@ -132,7 +133,7 @@ def _cosines(frames: int) -> Tensor:
 class SeriesOperator(LinearOperator):
     """``A_tᴴA_t`` of all frames as an operator with an autograd rule."""
 
-    def __init__(self, system: SeriesGram) -> None:
+    def __init__(self, system: SeriesGram | BatchedSeriesGram) -> None:
         self.system = system
         self.in_shape = self.out_shape = (len(system), *system.shape)
 

@@ -70,6 +70,10 @@ class SeriesGram:
         """``G x``, (frames, *shape)."""
         return self._each(lambda t: self.frame(t)._forward(x[t]), x)
 
+    def of(self, frames: slice, x: Tensor) -> Tensor:
+        """``A_tᴴA_t x_t`` of some frames."""
+        return torch.stack([self.frame(t)._forward(x[i]) for i, t in enumerate(range(len(self))[frames])])
+
     def backproject(self, y: Tensor) -> Tensor:
         """``A_tᴴ y_t`` of all frames; y (frames, coils, samples) to (frames, *shape)."""
 

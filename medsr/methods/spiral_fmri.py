@@ -58,9 +58,14 @@ class SharedFrames:
     turn: Tensor
     size: float
 
+    def to(self, device: str) -> SharedFrames:
+        """The same on another device."""
+        return SharedFrames(self.alone.to(device), self.widths, self.turn.to(device), self.size)
+
     @classmethod
     def of(cls, a: SpiralAcquisition, spans: int) -> SharedFrames:
-        """`spans` of them; the widest fills k-space, those between grow by equal factors."""
+        """`spans` of them; the widest fills k-space most evenly (see `fullest`), those between grow by equal
+        factors."""
         alone = torch.cat(
             [a.gridded(a.kspace[t : t + GROUP], slice(t, t + GROUP)) for t in range(0, a.frames, GROUP)]
         )
@@ -68,7 +73,7 @@ class SharedFrames:
         mean = alone.mean(0)
         turn = torch.polar(torch.ones_like(mean.real), mean.angle())
         size = float(torch.quantile(mean.abs().flatten(), 0.99)) or 1.0
-        full = min(a.frames_to_fill, a.frames)
+        full = min(fullest(a), a.frames)
         widths = tuple(round(full ** (i / max(1, spans - 1))) for i in range(spans))
         return cls(alone, widths, turn, size)
 
@@ -86,6 +91,24 @@ class SharedFrames:
     def image(self, output: Tensor) -> Tensor:
         """What the network's output (frames, 2, x, y) means: (frames, x, y) complex."""
         return torch.complex(output[:, 0], output[:, 1]) * (self.turn * self.size)
+
+
+def fullest(a: SpiralAcquisition) -> int:
+    """How many frames to share: about as many as fill k-space, those whose readouts lie most evenly.
+
+    Of the counts n from that number to a tenth more (at least one), the one with the least ``n max gap`` between
+    neighbouring turns: 20 in a cyclic order, 21 (a Fibonacci number) with golden angles.
+    """
+    fill = a.frames_to_fill
+    last = a.trajectories[:, a.samples // a.readouts - 1, :2]
+    turns = torch.atan2(last[:, 1], last[:, 0]).double() / (2 * torch.pi) % 1
+
+    def unevenness(n: int) -> float:
+        around = torch.sort(turns[:n]).values
+        gaps = torch.diff(around, append=around[:1] + 1)
+        return round(n * float(gaps.max()), 6)  # equal ones are equal
+
+    return min(range(fill, max(fill + 2, round(1.1 * fill) + 1)), key=unevenness)
 
 
 @lru_cache(maxsize=1)

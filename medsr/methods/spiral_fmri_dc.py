@@ -12,6 +12,7 @@ from torch import Tensor
 from medsr.acquisition.compress import compression_matrix
 from medsr.acquisition.prewhiten import mix_coils
 from medsr.acquisition.spiral import SpiralAcquisition
+from medsr.consistency.batched import BatchedSeriesGram
 from medsr.consistency.precondition import CirculantPreconditioner
 from medsr.consistency.relative import (
     RelativeChanges,
@@ -23,9 +24,11 @@ from medsr.consistency.relative import (
 )
 from medsr.consistency.series import SeriesGram
 from medsr.methods.base import Estimate, Progress
+from medsr.methods.spiral_mean import blurred_away, deblurrable, load_deblur
 from medsr.methods.stretches import mean_of, part_of, stretches
 from medsr.models.card import card
 from medsr.models.tensors import read_tensors, shipped_weights
+from medsr.networks.spiral_deblur import SpiralDeblur
 from medsr.networks.spiral_prior import Axes, SpiralPrior, Variances
 
 DAMPING = 1e-3
@@ -63,16 +66,25 @@ def spiral_fmri_dc(acquisition: SpiralAcquisition, progress: Progress) -> Estima
     response in the loss are ours. It stands for the paper's network (`medsr.methods.spiral_fmri`) with time
     frames shared and k-space consistent by construction.
 
+    Last, what off-resonance has done to the mean image is taken off it (`medsr.methods.spiral_mean`): the same in
+    every frame, so that no course in time is touched.
+
     Long runs are solved in overlapping stretches of at most 512 frames, so that memory beyond data and result is
     bounded.
     """
     network, layers = load_network()
     with torch.no_grad():
-        return Estimate(in_stretches(acquisition, network, layers, progress))
+        return Estimate(in_stretches(acquisition, network, layers, progress, load_deblur()))
 
 
-def in_stretches(a: SpiralAcquisition, network: SpiralPrior, layers: Layers, progress: Progress) -> Tensor:
-    """`unrolled` on one stretch of the run after another, (frames, *shape) complex."""
+def in_stretches(
+    a: SpiralAcquisition,
+    network: SpiralPrior,
+    layers: Layers,
+    progress: Progress,
+    deblur: SpiralDeblur | None = None,
+) -> Tensor:
+    """`unrolled` on one stretch of the run after another, (frames, *shape) complex; its mean image by `deblur`."""
     progress(0.0, "mean image")
     a = fewer_coils(a)
     mean = mean_image(a)
@@ -82,6 +94,8 @@ def in_stretches(a: SpiralAcquisition, network: SpiralPrior, layers: Layers, pro
         progress(0.1 + 0.8 * some.start / a.frames, "changes")
         x = a.within_reach(unrolled(begin(part, mean), network, layers))
         out[some] += x * fade.reshape(-1, *(1 for _ in a.shape))
+    if deblur is not None and deblurrable(a):
+        out += a.within_reach(blurred_away(mean, a.duration, deblur))
     return out
 
 
@@ -123,6 +137,13 @@ class Start:
     size: Tensor
     noise: float
     axes: Axes
+
+    def to(self, device: str) -> Start:
+        """The same on an accelerator, all frames at once."""
+        system = self.gram.system
+        tensors = {k: getattr(self, k).to(device) for k in ("mean", "expected", "residual", "average", "size")}
+        moved = BatchedSeriesGram(system.trajectories.to(device), system.maps.to(device))
+        return replace(self, gram=SeriesOperator(moved), axes=self.axes.to(device), **tensors)
 
 
 def mean_image(a: SpiralAcquisition) -> Tensor:

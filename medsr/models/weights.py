@@ -30,7 +30,10 @@ def read_weights(path: Path, sha256: str | None = None) -> SliceNetwork:
     try:
         rows, _, columns = about["scale"].partition("x")
         network = architecture(about["network"]).build(
-            (int(rows), int(columns)), about["configuration"], inference=True
+            (int(rows), int(columns)),
+            about["configuration"],
+            int(about["slices"]) if "slices" in about else None,
+            inference=True,
         )
         network.load_state_dict(tensors)
     except (KeyError, ValueError, RuntimeError, MedsrError) as error:

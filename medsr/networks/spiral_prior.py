@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +44,10 @@ class Axes:
             square = square + k.float() ** 2
             cell *= d if axis < 2 else 1.0
         return cls(m, m / (2 * frames * tr), square.sqrt(), cell)
+
+    def to(self, device: str) -> Axes:
+        """The same on another device."""
+        return Axes(self.orders.to(device), self.frequencies.to(device), self.wavenumbers.to(device), self.cell)
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +161,7 @@ class SpiralPrior(nn.Module):
             steady = over_time @ table @ rings
             growing = trend @ rings + torch.log(low * len(low) * float(self.shared) + 1e-12)[:, None]
             log = torch.logaddexp(steady, growing)
-            result.append((log - torch.log(torch.tensor(axes.cell))).reshape(-1, *axes.wavenumbers.shape))
+            result.append((log - math.log(axes.cell)).reshape(-1, *axes.wavenumbers.shape))
         return result[0], result[1]
 
     def _variances(self, axes: Axes, real: Tensor, imaginary: Tensor, maps: Tensor) -> Variances:
@@ -210,11 +215,11 @@ def log_frequency(f: Tensor | tuple[float, ...]) -> Tensor:
 
 def hats(x: Tensor, nodes: tuple[float, ...] | list[float]) -> Tensor:
     """Weights (nodes, points) of piecewise linear interpolation; beyond the ends the last node's value."""
-    at = torch.tensor(nodes, dtype=x.dtype)
+    at = torch.tensor(nodes, dtype=x.dtype, device=x.device)
     x = x.clamp(float(at[0]), float(at[-1]))
     right = torch.searchsorted(at, x, right=True).clamp(1, len(at) - 1)
     share = (x - at[right - 1]) / (at[right] - at[right - 1])
-    weights = torch.zeros(len(at), len(x), dtype=x.dtype)
+    weights = torch.zeros(len(at), len(x), dtype=x.dtype, device=x.device)
     weights.scatter_(0, (right - 1)[None], (1 - share)[None])
     return weights.scatter_(0, right[None], share[None])
 

@@ -24,7 +24,9 @@ from medsr.evaluation.runs import score
 from medsr.methods import spiral_fmri
 from medsr.methods import spiral_fmri_dc as dc
 from medsr.methods.base import no_progress
+from medsr.methods.spiral_mean import load_deblur
 from medsr.models.tensors import read_tensors
+from medsr.networks.spiral_deblur import SpiralDeblur
 from medsr.networks.spiral_prior import SpiralPrior
 from medsr.networks.spiral_resnet import SpiralResNet
 from pipelines.benchmarks.fmri_runs import SELECT, TEST, add_size, known, simulate, size_in_words, size_of
@@ -51,9 +53,10 @@ def _classical(method: Any, settings: Any, a: SpiralAcquisition) -> Tensor:
 def learned() -> Iterator[tuple[str, str, Solve]]:
     """`spiral-fmri-dc` as shipped, with more and fewer steps, wider and narrower, and its ablations."""
     network, layers = dc.load_network()
+    sharp = load_deblur()
 
-    def under(network: SpiralPrior, layers: dc.Layers) -> Solve:
-        return lambda a: dc.in_stretches(a, network, layers, no_progress)
+    def under(network: SpiralPrior, layers: dc.Layers, deblur: SpiralDeblur | None = sharp) -> Solve:
+        return lambda a: dc.in_stretches(a, network, layers, no_progress, deblur)
 
     yield "spiral-fmri-dc", "as in the code", under(network, layers)
     for second in (6, 40):
@@ -64,6 +67,7 @@ def learned() -> Iterator[tuple[str, str, Solve]]:
     alone.load_state_dict(network.state_dict())
     yield "spiral-fmri-dc", "no sharing", under(alone, layers)
     yield "spiral-fmri-dc", "no hard layer", under(network, dc.Layers(1, 0))
+    yield "spiral-fmri-dc", "not deblurred", under(network, layers, None)
 
 
 def residual_network(ablations: Path | None) -> Iterator[tuple[str, str, Solve]]:
@@ -159,7 +163,11 @@ def main() -> None:
         run = known(simulate(chosen, args.data, size_of(args)))
         acquisition = prepared(run)
         print(f"{chosen.name}, {size_in_words(args)}", flush=True)
-        for name, setting, solve in [*learned(), *residual_network(args.ablations), *classical(args.methods)]:
+        for name, setting, solve in [
+            *learned(args.ablations),
+            *residual_network(args.ablations),
+            *classical(args.methods),
+        ]:
             x = solve(acquisition)
             f = score(run.truth.with_data(x.abs().numpy()[..., None]), run)
             row = {

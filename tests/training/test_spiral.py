@@ -12,10 +12,10 @@ from medsr.errors import InputError
 from medsr.io import write_volume
 from medsr.methods.base import no_progress
 from medsr.methods.sliding_window import WindowSettings, sliding_window
-from medsr.methods.spiral_fmri import SharedFrames
+from medsr.methods.spiral_fmri_dc import fewer_coils
 from medsr.networks.spiral_prior import SpiralPrior
 from medsr.networks.spiral_resnet import SpiralResNet
-from medsr.training.spiral import shared_frames
+from medsr.training.spiral import deblur, shared_frames
 from medsr.training.spiral.loss import Weights, image_loss, response_error, temporal_error
 from medsr.training.spiral.moments import fit_moments
 from medsr.training.spiral.recipe import SpiralRecipe, heads_of, spiral_recipe
@@ -128,13 +128,46 @@ def test_the_residual_network_trains_on_shared_frames(data, runs, tmp_path):
     log = json.loads((tmp_path / "log.json").read_text())
     assert log[-1]["step"] == 2 and 0 < log[-1]["val"][0]["nrmse"] < 1
     network = SpiralResNet(spans=3, width=8, blocks=1)
-    frames = SharedFrames.of(runs[0].acquisition, 3)
-    assert frames.widths == (1, 4, 20)
+    case = shared_frames.Case.of(runs[0], 3)
+    frames = case.frames
+    assert frames.widths == (1, 5, 21)  # a Fibonacci number of golden angles
     # it starts from the sliding window, whose loss is one
-    start = shared_frames.frames_loss(network, runs[0], frames, slice(4, 8), Weights(kspace=0.0))
+    start = shared_frames.frames_loss(network, case, slice(4, 8), Weights(kspace=0.0))
     assert float(start.detach()) == pytest.approx(1.0)
-    more = shared_frames.frames_loss(network, runs[0], frames, slice(4, 8), Weights(kspace=0.1))
+    more = shared_frames.frames_loss(network, case, slice(4, 8), Weights(kspace=0.1))
     assert float(more.detach()) > 1.05
-    window = sliding_window(runs[0].acquisition, no_progress, WindowSettings(1.0)).data
+    window = sliding_window(runs[0].acquisition, no_progress, WindowSettings(1.05)).data
     alike = frames.image(network(frames.channels(slice(0, 24))).detach())
     assert torch.allclose(alike, window, atol=1e-3 * float(window.abs().max()))
+    # the misfit is that of the samples, and so is its gradient
+    a = fewer_coils(runs[0].acquisition)
+    x = window[4:8].clone().requires_grad_()
+    left = a.residual(x, slice(4, 8))
+    told = left.abs().square().mean() / a.noise**2 * (left[0].numel() / runs[0].acquisition.kspace[0].numel())
+    assert float(case.misfit(x, slice(4, 8)).detach()) == pytest.approx(float(told.detach()), rel=2e-2)
+    (expected,), (found,) = (torch.autograd.grad(v, x) for v in (told, case.misfit(x, slice(4, 8))))
+    assert float((found - expected).norm() / expected.norm()) < 2e-2
+
+
+def test_the_mean_image_is_deblurred_by_what_training_leaves(data, tmp_path):
+    small = recipe(network={"width": 4}, method="deblur", name="deblur", steps=30, warmup=1, validate_every=10)
+    deblur.train(small, data, tmp_path, lambda _: None)
+    log = json.loads((tmp_path / "log.json").read_text())
+    assert [e["step"] for e in log] == [10, 20, 30] and log[-1]["loss"] < log[0]["loss"]
+    assert 0 < log[-1]["val"]["after"] < 2 * log[-1]["val"]["before"] < 1
+    with safe_open(tmp_path / "deblur.safetensors", framework="pt") as file:
+        assert json.loads(file.metadata()["network"]) == {"width": 4}
+
+
+def test_runs_are_the_same_from_several_processes(data, tmp_path):
+    one, two = (
+        load_runs([data / "head.nii.gz"], 2, ODDS, 7, tmp_path / str(n), lambda _: None, workers=n) for n in (1, 2)
+    )
+    assert all(torch.equal(a.acquisition.kspace, b.acquisition.kspace) for a, b in zip(one, two, strict=True))
+
+
+def test_whole_heads_are_every_other_run(tmp_path):
+    for name in ("a1", "a2", "a3", "w1", "w2"):
+        (tmp_path / f"{name}.nii").touch()
+    names = [p.stem for p in heads_of(tmp_path, ("a*.nii",), ("w*.nii",))]
+    assert names[:6] == ["a1", "w1", "a2", "w2", "a3", "w1"] and len(names) == 12

@@ -52,7 +52,7 @@ class PlaneAcquisition:
 
     def spline(self, y: Tensor) -> Tensor:
         """What the method `spline` makes of the scan (B, 1, ...): the image that a network has to beat."""
-        return self.project(mode_product(y, self._up), y)
+        return self.project(mode_product(y, [None if m is None else m.to(y.device) for m in self._up]), y)
 
 
 @lru_cache(maxsize=64)

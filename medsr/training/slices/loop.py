@@ -68,6 +68,7 @@ def train(
     start: Mapping[str, Tensor] | None = None,
     most_seconds: float = math.inf,
     resume: bool = False,
+    device: str = "cpu",
 ) -> None:
     """Trains what `recipe` says; leaves weights, log, curves and a checkpoint in `out`.
 
@@ -86,6 +87,7 @@ def train(
     start : weights that the run starts from (the pixel stage's, for a final stage); what they lack is drawn.
     most_seconds : when to stop before the last step, checkpoint written.
     resume : go on from the checkpoint in `out`.
+    device : what computes, as torch names it. The draws are the same on every device, the weights to rounding.
 
     Raises
     ------
@@ -93,7 +95,7 @@ def train(
         where data are missing, or a checkpoint is not this recipe's.
     """
     out.mkdir(parents=True, exist_ok=True)
-    run = _begin(recipe, start)
+    run = _begin(recipe, start, device)
     saved = out / CHECKPOINT
     resumed = resume and saved.exists()
     if resumed:
@@ -102,13 +104,13 @@ def train(
         say(f"resumed at step {run.step}")
     tissues = out.parent / "tissues" if needs_tissues(run.objective) else None
     volumes = [load_volumes(data, s.files, s, tissues) for s in recipe.source]
-    judged = trials([v for s in recipe.source for v in load_volumes(data, s.val, s)], recipe)
+    judged = trials([v for s in recipe.source for v in load_volumes(data, s.val, s)], recipe, device)
     say(f"{sum(map(len, volumes))} training volumes, {len(judged)} selection images")
     if not resumed:
-        prepare(run.objective, recipe, volumes, say)
+        prepare(run.objective, recipe, volumes, say, device)
     began, terms = time.monotonic(), []
     while run.step < recipe.steps and time.monotonic() - began < most_seconds:
-        terms.append(_step(run, recipe, volumes))
+        terms.append(_step(run, recipe, volumes, device))
         last = run.step == recipe.steps
         if run.step % recipe.validate_every == 0 or last:
             _judge(run, recipe, judged, terms)
@@ -126,7 +128,7 @@ def _save(run: Run, path: Path) -> None:
     checkpoint.save(path, run.modules(), run.optimizers, {"step": run.step, "log": run.log})
 
 
-def _begin(recipe: SliceRecipe, start: Mapping[str, Tensor] | None) -> Run:
+def _begin(recipe: SliceRecipe, start: Mapping[str, Tensor] | None, device: str) -> Run:
     network = build_network(recipe)
     if start is not None:
         own = network.state_dict()
@@ -135,7 +137,8 @@ def _begin(recipe: SliceRecipe, start: Mapping[str, Tensor] | None) -> Run:
             raise InputError(f"{recipe.name} cannot start from these weights", got=f"{wrong[0]} that it has not")
         network.load_state_dict(start, strict=False)
     torch.manual_seed(recipe.seed)
-    objective = build_objective(recipe)
+    objective = build_objective(recipe).to(device)
+    network.to(device)
     optimizers = {"optimizer": _optimizer(recipe, list(network.parameters()))}
     if critic := objective.critic_parameters():
         optimizers["critic"] = torch.optim.AdamW(critic, lr=recipe.learning_rate, betas=(0.5, 0.99))
@@ -148,22 +151,22 @@ def _optimizer(recipe: SliceRecipe, parameters: list[nn.Parameter]) -> torch.opt
     return torch.optim.AdamW(parameters, lr=recipe.learning_rate, betas=(0.9, 0.99), weight_decay=DECAY)
 
 
-def _step(run: Run, recipe: SliceRecipe, volumes: list[list[TrainingVolume]]) -> dict[str, float]:
-    """One step; the terms of the loss."""
+def _step(run: Run, recipe: SliceRecipe, volumes: list[list[TrainingVolume]], device: str) -> dict[str, Tensor]:
+    """One step; the terms of the loss, left where they are computed so that nothing waits for them."""
     rng = np.random.default_rng((recipe.seed, run.step))
     torch.manual_seed(int(rng.integers(2**31)))
-    batch = random_batch(recipe, volumes, run.network.slices, rng)
+    batch = random_batch(recipe, volumes, run.network.slices, rng, device)
     for optimizer in run.optimizers.values():
         for group in optimizer.param_groups:
             group["lr"] = _rate(recipe, run.step)
     run.network.train()
     outcome = run.objective.generator(run.network, batch)
     _descend(run.optimizers["optimizer"], outcome.loss, list(run.network.parameters()))
-    terms = {k: float(v.detach()) for k, v in outcome.terms.items()}
+    terms = {k: v.detach() for k, v in outcome.terms.items()}
     critic = run.objective.critic(batch, outcome.made.detach())
     if critic is not None:
         _descend(run.optimizers["critic"], critic, run.objective.critic_parameters())
-        terms["critic"] = float(critic.detach())
+        terms["critic"] = critic.detach()
     run.step += 1
     keep = min(recipe.average, run.step / (run.step + 10))
     with torch.no_grad():
@@ -188,7 +191,11 @@ def _rate(recipe: SliceRecipe, step: int) -> float:
 
 
 def random_batch(
-    recipe: SliceRecipe, volumes: list[list[TrainingVolume]], slices: int, rng: np.random.Generator
+    recipe: SliceRecipe,
+    volumes: list[list[TrainingVolume]],
+    slices: int,
+    rng: np.random.Generator,
+    device: str = "cpu",
 ) -> Batch:
     """Patches, each from a source drawn by its weight, under one random acquisition."""
     weights = np.array([s.weight for s in recipe.source]) / sum(s.weight for s in recipe.source)
@@ -200,17 +207,19 @@ def random_batch(
             patch = random_contrast(patch, rng)
         images.append(patch * np.float32(rng.uniform(0.8, 1.2)))
         labels.append(np.full(recipe.fine, NO_LABEL) if classes is None else classes)
-    high = torch.from_numpy(np.stack(images))
+    high = torch.from_numpy(np.stack(images)).to(device)
     shares = np.array([p[2] for p in recipe.profiles])
     kind, factor, _ = recipe.profiles[int(rng.choice(len(shares), p=shares / shares.sum()))]
     acquisition = plane_acquisition(recipe.fine, recipe.scale, kind, factor)
     low = acquisition.measure(high)
     middle = slices // 2
-    truth, tissues = high[:, middle : middle + 1], torch.from_numpy(np.stack(labels))
+    truth, tissues = high[:, middle : middle + 1], torch.from_numpy(np.stack(labels)).to(device)
     measured = low[:, middle : middle + 1]
     if rng.random() < recipe.noisy:
         sigma = rng.uniform(0, recipe.most_noise)
-        real, imaginary = (torch.from_numpy(rng.standard_normal(low.shape, np.float32)) for _ in range(2))
+        real, imaginary = (
+            torch.from_numpy(rng.standard_normal(low.shape, np.float32)).to(device) for _ in range(2)
+        )
         low = torch.hypot(low + sigma * real, sigma * imaginary)
 
     def finish(image: Tensor) -> Tensor:
@@ -219,9 +228,9 @@ def random_batch(
     return Batch(low, truth, tissues, finish)
 
 
-def _judge(run: Run, recipe: SliceRecipe, judged: list[Any], terms: list[dict[str, float]]) -> None:
+def _judge(run: Run, recipe: SliceRecipe, judged: list[Any], terms: list[dict[str, Tensor]]) -> None:
     """Writes the log's next entry; keeps the average where it is the best yet."""
-    means = {k: float(np.mean([t[k] for t in terms if k in t])) for k in terms[-1]} if terms else {}
+    means = {k: float(torch.stack([t[k] for t in terms if k in t]).mean()) for k in terms[-1]} if terms else {}
     figures = validate(run.average, judged)
     before = [e["gain_db"] for e in run.log]
     entry = {
@@ -240,11 +249,12 @@ def save_weights(network: SliceNetwork, path: Path, recipe: SliceRecipe, step: i
     """The network as it is used: what only training needs left out, in half precision."""
     from safetensors.torch import save_file
 
-    bare = deepcopy(network).for_inference()
+    bare = deepcopy(network).cpu().for_inference()
     weights = {k: v.detach().half().contiguous() for k, v in bare.state_dict().items()}
     about = {
         "network": recipe.network,
         "configuration": recipe.configuration,
+        "slices": str(network.slices),
         "scale": "x".join(map(str, recipe.scale)),
         "stage": recipe.stage,
         "seed": str(recipe.seed),

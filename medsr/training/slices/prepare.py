@@ -25,7 +25,11 @@ NOISE = 0.05
 
 
 def prepare(
-    objective: Objective, recipe: SliceRecipe, volumes: list[list[TrainingVolume]], say: Callable[[str], None]
+    objective: Objective,
+    recipe: SliceRecipe,
+    volumes: list[list[TrainingVolume]],
+    say: Callable[[str], None],
+    device: str = "cpu",
 ) -> None:
     """Trains what `prepared_modules` of the objective names, on fine patches of the training volumes.
 
@@ -39,15 +43,16 @@ def prepare(
         for step in range(STEPS):
             rng = np.random.default_rng((recipe.seed, turn, step, 7))
             torch.manual_seed(int(rng.integers(2**31)))
-            loss = _loss(name, module, _patches(recipe, volumes, rng), rng)
+            loss = _loss(name, module, _patches(recipe, volumes, rng).to(device), rng)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             for group in optimizer.param_groups:
                 group["lr"] = RATE * (1 - (step + 1) / (STEPS + 1))
-            losses.append(float(loss.detach()))
+            losses.append(loss.detach())
         tenth = max(1, STEPS // 10)
-        say(f"{name}: loss {np.mean(losses[:tenth]):.4g} at first, {np.mean(losses[-tenth:]):.4g} at last")
+        first, last = (float(torch.stack(some).mean()) for some in (losses[:tenth], losses[-tenth:]))
+        say(f"{name}: loss {first:.4g} at first, {last:.4g} at last")
 
 
 def _loss(name: str, module: nn.Module, truth: Tensor, rng: np.random.Generator) -> Tensor:
@@ -66,7 +71,7 @@ def distorted(truth: Tensor, rng: np.random.Generator) -> Tensor:
         for axis in (2, 3):
             width = float(rng.choice([0.0, rng.uniform(0.3, 2.5)]))
             if width:
-                reach = torch.arange(-7, 8, dtype=truth.dtype)
+                reach = torch.arange(-7, 8, dtype=truth.dtype, device=truth.device)
                 kernel = torch.exp(-0.5 * (reach / width) ** 2)
                 kernel = (kernel / kernel.sum()).reshape((1, 1, -1, 1) if axis == 2 else (1, 1, 1, -1))
                 pad = (0, 0, 7, 7) if axis == 2 else (7, 7, 0, 0)

@@ -38,6 +38,7 @@ class PlaneSource:
 class SliceRecipe:
     """One training run; see `medsr/training/recipes` for commented files.
 
+    slices : that go in, the slice itself in the middle; as many as the network was made for where not given.
     scale : pixels along the rows and the columns for one of the scan.
     stage : "pixel", or "final": the losses of a system that is trained for perception, from pixel-stage weights.
     patch, batch : coarse pixels of a patch; patches a step. ``steps * batch`` is the number of patches seen.
@@ -59,6 +60,7 @@ class SliceRecipe:
     patch: tuple[int, int]
     profiles: tuple[tuple[Kind, float, float], ...]
     configuration: str = "compact"
+    slices: int | None = None
     stage: Stage = "pixel"
     seed: int = 0
     learning_rate: float = 1e-3

@@ -29,7 +29,7 @@ CHARBONNIER = 1e-3
 
 def build_network(recipe: SliceRecipe) -> SliceNetwork:
     """The network of a recipe, freshly initialised from its seed."""
-    return architecture(recipe.network).build(recipe.scale, recipe.configuration, seed=recipe.seed)
+    return architecture(recipe.network).build(recipe.scale, recipe.configuration, recipe.slices, seed=recipe.seed)
 
 
 def build_objective(recipe: SliceRecipe) -> Objective:

@@ -37,11 +37,11 @@ class Trial:
     acquisition: PlaneAcquisition
 
 
-def trials(volumes: Sequence[TrainingVolume], recipe: SliceRecipe) -> list[Trial]:
+def trials(volumes: Sequence[TrainingVolume], recipe: SliceRecipe, device: str = "cpu") -> list[Trial]:
     """Images spread over the middle half of each volume, the same ones each time."""
     from medsr.networks import architecture
 
-    slices = architecture(recipe.network).slices
+    slices = recipe.slices or architecture(recipe.network).slices
     found = []
     for volume in volumes:
         for plane in volume.planes:
@@ -56,7 +56,7 @@ def trials(volumes: Sequence[TrainingVolume], recipe: SliceRecipe) -> list[Trial
             for at in np.linspace(depth * 0.3, depth * 0.7, IMAGES).astype(int):
                 taken = np.clip(at + np.arange(slices) - slices // 2, 0, depth - 1)
                 cut = image[taken][:, top : top + size[0], left : left + size[1]].astype(np.float32)
-                high = torch.from_numpy(np.ascontiguousarray(cut))[None]
+                high = torch.from_numpy(np.ascontiguousarray(cut))[None].to(device)
                 middle = high[:, slices // 2 : slices // 2 + 1]
                 low = acquisition.measure(high)
                 spline = acquisition.spline(acquisition.measure(middle))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,17 @@ from medsr.errors import InputError
 from medsr.training.spiral.loss import Weights
 from medsr.training.spiral.runs import Odds
 
+METHODS = ("spiral-fmri-dc", "spiral-fmri", "deblur")
+
 
 @dataclass(frozen=True)
 class SpiralRecipe:
     """One training run; see `medsr/training/recipes/spiral-fmri-dc.toml`.
 
-    method : spiral-fmri-dc or spiral-fmri. heads, val : patterns of images under the data folder, to train and
-    to choose by. runs, val_runs : how many to simulate. moments : of how many
-    truths the spectra make the beginning. network, layers : options of the method's parts.
+    method : spiral-fmri-dc, spiral-fmri, or "deblur", of the former's mean image. heads, val : patterns of images
+    under the data folder, to train and to choose by. whole : patterns of images with skull and scalp, for every
+    other run. runs, val_runs : how many to simulate. moments : of how many truths the spectra make the beginning.
+    network, layers : options of the method's parts.
     """
 
     name: str
@@ -25,6 +29,7 @@ class SpiralRecipe:
     heads: tuple[str, ...]
     val: tuple[str, ...]
     steps: int
+    whole: tuple[str, ...] = ()
     runs: int = 24
     val_runs: int = 5
     seed: int = 0
@@ -50,6 +55,8 @@ def spiral_recipe(name: str, table: dict[str, Any]) -> SpiralRecipe:
     """
     try:
         fields = _tuples({k: v for k, v in table.items() if k != "kind"})
+        if fields.get("method") not in METHODS:
+            raise InputError(f"{name}: not a recipe of kind spiral", rule=f"method is one of {', '.join(METHODS)}")
         loss, odds = Weights(**fields.pop("loss", {})), Odds(**_tuples(fields.pop("odds", {})))
         return SpiralRecipe(**fields, loss=loss, odds=odds)
     except TypeError as error:
@@ -60,8 +67,16 @@ def _tuples(table: dict[str, Any]) -> dict[str, Any]:
     return {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
 
 
-def heads_of(data: Path, patterns: tuple[str, ...]) -> list[Path]:
-    """The images that patterns name, each pattern's in turn: one of the first, one of the second, ..."""
+def heads_of(data: Path, patterns: tuple[str, ...], whole: tuple[str, ...] = ()) -> list[Path]:
+    """The images that patterns name, each pattern's in turn: one of the first, one of the second, ...; with those
+    of `whole`, in the same order, between them, as often as it takes."""
     lists = [sorted(data.glob(p)) for p in patterns]
     longest = max((len(found) for found in lists), default=0)
-    return [found[i] for i in range(longest) for found in lists if i < len(found)]
+    heads = [found[i] for i in range(longest) for found in lists if i < len(found)]
+    others = heads_of(data, whole) if whole else []
+    if not heads or not others:
+        return heads or others
+    return [
+        (heads, others)[i % 2][i // 2 % (len(others) if i % 2 else len(heads))]
+        for i in range(2 * math.lcm(len(heads), len(others)))
+    ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,12 @@ class TrainingRun:
     estimator: Tensor | None = None
     about: dict[str, Any] = field(default_factory=dict)
 
+    def to(self, device: str) -> TrainingRun:
+        """The same with the answer on another device; the acquisition stays where it is."""
+        answer = {k: getattr(self, k).to(device) for k in ("truth", "tissue", "active")}
+        estimator = None if self.estimator is None else self.estimator.to(device)
+        return dataclasses.replace(self, estimator=estimator, **answer)
+
 
 @dataclass(frozen=True, eq=False)
 class Truth:
@@ -145,8 +153,9 @@ def load_runs(
     cache: Path,
     say: Callable[[str], None],
     make: Callable[[SimulatedRun], TrainingRun] = training_run,
+    workers: int = 1,
 ) -> list[TrainingRun]:
-    """`count` runs of the `heads` in turn, read from `cache` or simulated into it.
+    """`count` runs of the `heads` in turn, read from `cache` or simulated into it by `workers` processes.
 
     Raises
     ------
@@ -156,15 +165,24 @@ def load_runs(
     if not heads:
         raise InputError("no heads to simulate runs of", hint="check the recipe's files and --data")
     cache.mkdir(parents=True, exist_ok=True)
-    runs = []
-    for i in range(count):
-        kept = cache / f"run-{seed + i}.safetensors"
-        if not kept.exists():
-            run = simulate_spiral_fmri(open_volume(heads[i % len(heads)]), draw(odds, seed + i))
-            _save(make(run), kept)
-            say(f"simulated run {i + 1} of {count}")
-        runs.append(_load(kept))
-    return runs
+    kept = [cache / f"run-{seed + i}.safetensors" for i in range(count)]
+    missing = [
+        (heads[i % len(heads)], odds, seed + i, kept[i], make) for i in range(count) if not kept[i].exists()
+    ]
+    if workers <= 1:
+        for done, task in enumerate(missing):
+            _simulate(*task)
+            say(f"simulated run {done + 1} of {len(missing)}")
+    else:  # torch's threads do not survive a fork
+        with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+            for done, future in enumerate(as_completed(pool.submit(_simulate, *task) for task in missing)):
+                future.result()
+                say(f"simulated run {done + 1} of {len(missing)}")
+    return [_load(path) for path in kept]
+
+
+def _simulate(head: Path, odds: Odds, seed: int, kept: Path, make: Callable[[SimulatedRun], TrainingRun]) -> None:
+    _save(make(simulate_spiral_fmri(open_volume(head), draw(odds, seed))), kept)
 
 
 def _save(run: TrainingRun, path: Path) -> None:
@@ -180,7 +198,7 @@ def _save(run: TrainingRun, path: Path) -> None:
     }
     if run.estimator is not None:
         tensors["estimator"] = run.estimator
-    facts = {k: getattr(a, k) for k in ("noise", "copies", "readouts", "tr", "spacing")}
+    facts = {k: getattr(a, k) for k in ("noise", "copies", "readouts", "tr", "spacing", "duration")}
     partial = path.with_suffix(".partial")
     save_file(
         {k: v.contiguous() for k, v in tensors.items()},
