@@ -148,9 +148,10 @@ def render_rows(rows: Sequence[dict[str, Any]], format: str = "text") -> str:
         raise UsageError("there is nothing to put in a table")
     if format == "json":
         return json.dumps(list(rows), indent=2) + "\n"
-    cells = [["", *(title for title, _ in COLUMNS.values())]]
+    columns = {n: c for n, c in COLUMNS.items() if any(r.get(n) is not None for r in rows)}
+    cells = [["", *(title for title, _ in columns.values())]]
     for row in rows:
-        values = [(row.get(name), form) for name, (_, form) in COLUMNS.items()]
+        values = [(row.get(name), form) for name, (_, form) in columns.items()]
         cells.append([row["method"], *("-" if v is None else _shown(v, f) for v, f in values)])
     return text_table(cells) + NOTE + "\n"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import dataclass
 
 import torch
@@ -184,6 +185,15 @@ class SpiralPrior(nn.Module):
             step = (size.roll(-1, axis) - size.roll(1, axis)) / 2
             edges = edges + step.square()
         return torch.cat([_planes(size[None]), _planes(edges.sqrt()[None])], 1)
+
+
+def scaled(network: SpiralPrior, factor: float) -> SpiralPrior:
+    """A copy with all variances times `factor`: more, and less is taken for noise."""
+    other = deepcopy(network)
+    with torch.no_grad():
+        other.table.add_(math.log(factor))
+        other.trend.add_(math.log(factor))
+    return other
 
 
 def mirror(v: Tensor) -> Tensor:

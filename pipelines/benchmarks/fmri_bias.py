@@ -27,7 +27,7 @@ from medsr.methods.base import no_progress
 from medsr.methods.spiral_mean import load_deblur
 from medsr.models.tensors import read_tensors
 from medsr.networks.spiral_deblur import SpiralDeblur
-from medsr.networks.spiral_prior import SpiralPrior
+from medsr.networks.spiral_prior import SpiralPrior, scaled
 from medsr.networks.spiral_resnet import SpiralResNet
 from pipelines.benchmarks.fmri_runs import SELECT, TEST, add_size, known, simulate, size_in_words, size_of
 from pipelines.benchmarks.fmri_tune import METHODS, prepared, settings_of
@@ -80,17 +80,6 @@ def residual_network(ablations: Path | None) -> Iterator[tuple[str, str, Solve]]
         yield "spiral-fmri", "as in the code", by(spiral_fmri.load_network())
         for path in sorted(ablations.glob("spiral-fmri-*.safetensors")) if ablations else []:
             yield "spiral-fmri", ABLATIONS.get(path.stem, path.stem), by(spiral_fmri.made(*read_tensors(path)))
-
-
-def scaled(network: SpiralPrior, factor: float) -> SpiralPrior:
-    """The same prior with all variances times `factor`."""
-    other = SpiralPrior().eval().requires_grad_(False)
-    other.load_state_dict(network.state_dict())
-    shift = torch.log(torch.tensor(factor))
-    with torch.no_grad():
-        other.table.add_(shift)
-        other.trend.add_(shift)
-    return other
 
 
 def over_runs(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -20,9 +20,12 @@ def read(path: Path) -> list[Row]:
 
 
 def write(path: Path, run: str, size: str, rows: list[Row]) -> None:
-    """Puts rows of a run into the file, in place of those of the same methods."""
+    """Puts rows of a run into the file, in place of those of the same methods; without their seconds, for they are
+    made on machines with other work, and `fmri_cost` measures those."""
     new = [
-        {"run": run, "size": size, "method": r["method"]} | {c: _rounded(r.get(c)) for c in COLUMNS} for r in rows
+        {"run": run, "size": size, "method": r["method"]}
+        | {c: _rounded(r.get(c)) for c in COLUMNS if c != "seconds"}
+        for r in rows
     ]
     named = {(r["run"], r["size"], r["method"]) for r in new}
     kept = [r for r in read(path) if (r["run"], r["size"], r["method"]) not in named]

@@ -21,7 +21,8 @@ class SpiralRecipe:
     method : spiral-fmri-dc, spiral-fmri, or "deblur", of the former's mean image. heads, val : patterns of images
     under the data folder, to train and to choose by. whole : patterns of images with skull and scalp, for every
     other run. runs, val_runs : how many to simulate. moments : of how many truths the spectra make the beginning.
-    network, layers : options of the method's parts.
+    lift : what the variances are multiplied by in the weights that are left, chosen by selection runs: training
+    buys image error with the response. network, layers : options of the method's parts.
     """
 
     name: str
@@ -37,6 +38,7 @@ class SpiralRecipe:
     warmup: int = 10
     average: float = 0.98
     moments: int = 7
+    lift: float = 1.0
     save_every: int = 10
     validate_every: int = 40
     network: dict[str, Any] = field(default_factory=dict)

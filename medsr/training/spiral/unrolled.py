@@ -19,7 +19,7 @@ from torch import Tensor
 
 from medsr.errors import InputError
 from medsr.methods.spiral_fmri_dc import Layers, Start, begin, fewer_coils, mean_image, unrolled
-from medsr.networks.spiral_prior import SpiralPrior
+from medsr.networks.spiral_prior import SpiralPrior, scaled
 from medsr.training import checkpoint
 from medsr.training.spiral.loss import Weights, image_loss, response_error, temporal_error
 from medsr.training.spiral.moments import fit_moments
@@ -103,7 +103,7 @@ def train(
             tell(out, log, time.monotonic() - began, say)
         if step % recipe.save_every == 0 or step == recipe.steps:
             checkpoint.save(saved, network, average, optimizer, {"step": step, "log": log})
-            save_weights(average, recipe, out / f"{recipe.name}.safetensors")
+            save_weights(scaled(average, recipe.lift), recipe, out / f"{recipe.name}.safetensors")
 
 
 def save_weights(network: torch.nn.Module, recipe: SpiralRecipe, path: Path) -> None:
