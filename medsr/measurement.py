@@ -140,6 +140,14 @@ class KSpace:
             calibration=None if self.calibration is None else self.calibration.select(slices),
         )
 
+    def without_samples(self) -> KSpace:
+        """The same scan, its samples zeros that take no memory: for what is still to be known of it."""
+        nothing = np.broadcast_to(np.zeros((), dtype=np.complex64), self.data.shape)
+        calibration = self.calibration
+        return replace(
+            self, data=nothing, calibration=None if calibration is None else calibration.without_samples()
+        )
+
     def regrouped(self, readouts: int) -> KSpace:
         """The same readouts with `readouts` of them in each frame, in the order they were acquired.
 

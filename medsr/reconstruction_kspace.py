@@ -70,6 +70,7 @@ def reconstruct_kspace(
     """
     timings: dict[str, float] = {}
     slices, frames = options.slices or slice(None), options.frames or slice(None)
+    read_here = not isinstance(scan, KSpace)
     with timed(timings, "read"):
         if isinstance(scan, KSpace):
             run = scan.select(slices, frames)
@@ -102,6 +103,9 @@ def reconstruct_kspace(
         with timed(timings, "prepare"):
             part(0.0, "coil sensitivities")
             acquisition = prepared.slice(s)
+            if read_here and s == len(prepared) - 1:  # nobody else holds the samples, nobody needs them any more
+                run = run.without_samples()
+                prepared.forget_samples()
         with timed(timings, "reconstruct"):
             x = method(acquisition, lambda f, stage: part(0.05 + 0.9 * f, stage)).data
         with timed(timings, "residual"):

@@ -125,6 +125,10 @@ class Prepared:
             workers=self.how.workers,
         )
 
+    def forget_samples(self) -> None:
+        """Lets go of the scan's samples: no slice can be prepared any more."""
+        self.scan, self._designed = self.scan.without_samples(), self._designed.without_samples()
+
     def _density(self, designed: KSpace) -> NDArray[np.float32]:
         """Cells that each sample stands for where `copies` readouts share k-space, (frames, samples)."""
         k = designed.trajectory_of(0)
