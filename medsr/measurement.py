@@ -140,6 +140,14 @@ class KSpace:
             calibration=None if self.calibration is None else self.calibration.select(slices),
         )
 
+    def without_samples(self) -> KSpace:
+        """The same scan, its samples zeros that take no memory: for what is still to be known of it."""
+        nothing = np.broadcast_to(np.zeros((), dtype=np.complex64), self.data.shape)
+        calibration = self.calibration
+        return replace(
+            self, data=nothing, calibration=None if calibration is None else calibration.without_samples()
+        )
+
     def regrouped(self, readouts: int) -> KSpace:
         """The same readouts with `readouts` of them in each frame, in the order they were acquired.
 
@@ -193,8 +201,25 @@ class KSpace:
         InputError
             if the covariance is not positive definite (a dead or a doubled coil).
         """
-        if self.noise is None:
+        whitener = self.whitener()
+        if self.noise is None or whitener is None:
             return self
+        white = float(np.trace(self.noise).real) / self.coils * np.eye(self.coils, dtype=np.complex128)
+        calibration = self.calibration
+        if calibration is not None:
+            calibration = replace(calibration, data=whitener @ calibration.data, noise=white)
+        return replace(self, data=whitener @ self.data, noise=white, calibration=calibration)
+
+    def whitener(self) -> NDArray[np.complex64] | None:
+        """``σ L⁻¹``, (coils, coils), that `prewhitened` multiplies each sample by; None without a noise scan.
+
+        Raises
+        ------
+        InputError
+            as `prewhitened`.
+        """
+        if self.noise is None:
+            return None
         level = float(np.trace(self.noise).real) / self.coils
         try:
             if not (math.isfinite(level) and level > 0):
@@ -208,13 +233,4 @@ class KSpace:
             ) from None
         if np.linalg.cond(lower) > 1e6:
             raise InputError("the noise covariance is singular", hint="leave out dead or repeated coils")
-        whitener = np.linalg.inv(lower).astype(np.complex64)
-
-        def whiten(scan: KSpace) -> NDArray[np.complex64]:
-            return np.einsum("cd,sfdn->sfcn", whitener, scan.data, optimize=True)
-
-        white = level * np.eye(self.coils, dtype=np.complex128)
-        calibration = self.calibration
-        if calibration is not None:
-            calibration = replace(calibration, data=whiten(calibration), noise=white)
-        return replace(self, data=whiten(self), noise=white, calibration=calibration)
+        return np.linalg.inv(lower).astype(np.complex64)

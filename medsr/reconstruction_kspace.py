@@ -15,12 +15,14 @@ from medsr import memory
 from medsr.acquisition.preparation import Preparation, Prepared
 from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.consistency.delay import estimated_delay
+from medsr.consistency.series import KEPT
 from medsr.errors import InputError
 from medsr.io import open_volume
 from medsr.io.mrd import read_mrd
 from medsr.measurement import KSpace
 from medsr.methods.base import Progress
 from medsr.methods.registry import load_series_method
+from medsr.methods.stretches import LONGEST
 from medsr.models.card import Card
 from medsr.models.promises import missed_promises
 from medsr.result import Flag, Result, timed
@@ -28,6 +30,9 @@ from medsr.volume import ScanFacts, Volume
 
 GROUP = 16
 """Frames whose residual is computed at a time."""
+
+LIBRARIES = 100 * 2**20
+"""What the libraries of k-space (SigPy, FINUFFT) take beyond `memory.FIXED`."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ def reconstruct_kspace(
     """
     timings: dict[str, float] = {}
     slices, frames = options.slices or slice(None), options.frames or slice(None)
+    read_here = not isinstance(scan, KSpace)
     with timed(timings, "read"):
         if isinstance(scan, KSpace):
             run = scan.select(slices, frames)
@@ -97,18 +103,22 @@ def reconstruct_kspace(
         with timed(timings, "prepare"):
             part(0.0, "coil sensitivities")
             acquisition = prepared.slice(s)
+            if read_here and s == len(prepared) - 1:  # nobody else holds the samples, nobody needs them any more
+                run = run.without_samples()
+                prepared.forget_samples()
         with timed(timings, "reconstruct"):
             x = method(acquisition, lambda f, stage: part(0.05 + 0.9 * f, stage)).data
         with timed(timings, "residual"):
             where = (..., s) if run.dims == 2 else ...
-            image[where] = x.abs().numpy()
+            for t, frame in enumerate(x):
+                image[t][where] = frame.abs().numpy()
             leftover, sums = explain(acquisition, x)
             unexplained[where] = leftover
             one_frame[where] = gridded_frame(acquisition, run.frames // 2)
             squares += sums
             count += acquisition.kspace.numel()
         part(1.0, "residual")
-    if not np.isfinite(image).all():
+    if not all(np.isfinite(frame).all() for frame in image):
         raise InputError("the reconstruction met values that are not finite", hint="check the raw data")
     return _result(run, prepared, chosen, image, unexplained, one_frame, squares, count, timings)
 
@@ -169,9 +179,17 @@ def gridded_frame(a: SpiralAcquisition, t: int) -> NDArray[np.float32]:
 
 
 def need(run: KSpace, chosen: Card) -> int:
-    """Bytes at the peak: the data, three times those of a slice, the series, the method's copies of a slice."""
-    data = run.data.nbytes
-    slice_data = data // run.slices
-    series = 4 * math.prod(run.grid.shape) * run.frames
-    slice_series = 8 * math.prod(run.image_shape) * run.frames
-    return int(memory.FIXED + data + 3 * slice_data + series + slice_series * max(chosen.memory, 1.0))
+    """Bytes at the peak of a reconstruction of one slice after another.
+
+    What grows with the frames: the data; the working copy of a slice; trajectory and density weights; the result
+    and the series while it is made. The rest is bounded: the method's copies of the frames that it solves together
+    (the card's `memory`, the series itself included) and what it prepares of them.
+    """
+    slice_data = run.data.nbytes // run.slices
+    places = run.trajectory_of(0).nbytes  # float32; the working copy holds float64 and a weight a sample
+    series = math.prod(run.image_shape) * run.frames
+    together = min(run.frames, LONGEST) / run.frames
+    copies = 8 * series * (1 + (max(chosen.memory, 1.0) - 1) * together)
+    held = run.data.nbytes + slice_data + run.trajectory.nbytes + 2 * places + places // run.dims
+    result = 4 * math.prod(run.grid.shape) * run.frames
+    return int(memory.FIXED + LIBRARIES + held + result + copies + (KEPT if chosen.memory > 1 else 0))

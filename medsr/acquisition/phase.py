@@ -5,11 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from medsr.acquisition.groups import groups
+
 CENTRE = 0.5
 """Cycles per field of view: samples no farther from the centre of k-space tell a frame's phase."""
 
 
-def frame_phases(data: NDArray[np.complex64], trajectory: NDArray[np.floating]) -> NDArray[np.float64] | None:
+def frame_phases(
+    data: NDArray[np.complex64],
+    trajectory: NDArray[np.floating],
+    mix: NDArray[np.complex64] | None = None,
+) -> NDArray[np.float64] | None:
     """Phase of each frame in rad, (frames,) float64, against the whole run; None where no samples tell it.
 
     The samples at the centre of k-space, which every spiral passes, are the same from frame to frame but for a
@@ -21,13 +27,23 @@ def frame_phases(data: NDArray[np.complex64], trajectory: NDArray[np.floating]) 
     ----------
     data : (frames, coils, samples).
     trajectory : (frames, samples, dims), cycles per field of view.
+    mix : (virtual, coils) that `data` is to be seen through; None for none.
     """
-    central = np.flatnonzero((np.linalg.norm(trajectory, axis=-1) < CENTRE).all(axis=0))
+    here = np.ones(trajectory.shape[1], dtype=bool)
+    for some in groups(len(trajectory), trajectory.shape[1]):
+        here &= (np.linalg.norm(trajectory[some], axis=-1) < CENTRE).all(axis=0)
+    central = np.flatnonzero(here)
     if not central.size:
         return None
-    values = data[:, :, central].reshape(len(data), -1).astype(np.complex128)
-    _, vectors = np.linalg.eigh(values @ values.conj().T)
-    phase: NDArray[np.float64] = np.unwrap(np.angle(vectors[:, -1]))
+    found = data[:, :, central]
+    values = (found if mix is None else mix @ found).reshape(len(data), -1).astype(np.complex128)
+    if len(values) <= values.shape[1]:
+        _, vectors = np.linalg.eigh(values @ values.conj().T)
+        leading = vectors[:, -1]
+    else:  # through the smaller of the two matrices, which does not grow with the frames
+        _, vectors = np.linalg.eigh(values.conj().T @ values)
+        leading = values @ vectors[:, -1]
+    phase: NDArray[np.float64] = np.unwrap(np.angle(leading))
     return phase - np.median(phase)
 
 
@@ -39,8 +55,19 @@ def without_phase(
     A field offset turns the phase in proportion to the time since the excitation, so a sample at `times` (s) is
     turned back by ``φ_t times / times[0]``; where the times start at zero, by ``φ_t``.
     """
-    growth = times / times[0] if times[0] > 0 else np.ones_like(times)
-    turn = np.exp(-1j * phase[:, None] * growth).astype(np.complex64)
+    return turned_back(data, phase[:, None], growth_of(times)[None])
+
+
+def growth_of(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What a field offset makes of a frame's phase at the first sample, sample by sample; 1 from time zero on."""
+    return times / times[0] if times[0] > 0 else np.ones_like(times)
+
+
+def turned_back(
+    data: NDArray[np.complex64], phases: NDArray[np.float64], courses: NDArray[np.float64]
+) -> NDArray[np.complex64]:
+    """``exp(-i Σ_j φ_tj c_jm) y_tcm``: data (frames, coils, samples), phases (frames, j), courses (j, samples)."""
+    turn = np.exp(-1j * (phases @ courses)).astype(np.complex64)
     return data * turn[:, None]
 
 

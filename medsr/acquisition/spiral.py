@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from medsr.acquisition.density import spiral_density
+from medsr.acquisition.groups import groups
 from medsr.errors import InputError
 from medsr.operators.nufft import NUFFT
 from medsr.operators.offresonance import TimeSegments
@@ -103,12 +105,16 @@ class SpiralAcquisition:
     def within_reach(self, x: Tensor) -> Tensor:
         """`x` (..., *shape) without what lies beyond the radius of k-space that the spirals reach: no sample tells
         of the corners."""
-        radius = float(self.trajectories[..., :2].square().sum(-1).max()) ** 0.5
         nx, ny = self.shape[:2]
         k = torch.hypot(torch.fft.fftfreq(nx)[:, None] * nx, torch.fft.fftfreq(ny) * ny)
-        keep = (k <= radius + 0.1).reshape(nx, ny, *(1 for _ in self.shape[2:]))
+        keep = (k <= self._radius + 0.1).reshape(nx, ny, *(1 for _ in self.shape[2:]))
         dims = tuple(range(-len(self.shape), -len(self.shape) + 2))
         return torch.fft.ifftn(torch.fft.fftn(x, dim=dims).mul_(keep), dim=dims)
+
+    @cached_property
+    def _radius(self) -> float:
+        """Of k-space, that the spirals reach."""
+        return max(float(k[:, :2].square().sum(-1).max()) for k in self.trajectories) ** 0.5
 
     def residual(self, x: Tensor, frames: slice = slice(None)) -> Tensor:
         """``y - A x`` of some frames."""
@@ -150,8 +156,11 @@ def density_of(trajectory: NDArray[np.floating], readouts: int, copies: int) -> 
     trajectory : (frames, samples, dims); in a slab each readout is a spiral of one partition.
     """
     frames, samples, _ = trajectory.shape
-    leaves = torch.as_tensor(trajectory[..., :2].reshape(frames, readouts, samples // readouts, 2))
-    return spiral_density(leaves, copies).reshape(frames, samples).to(torch.float32).numpy()
+    weights = np.empty((frames, samples), dtype=np.float32)
+    for some in groups(frames, 8 * samples):
+        leaves = torch.as_tensor(trajectory[some, :, :2].reshape(-1, readouts, samples // readouts, 2))
+        weights[some] = spiral_density(leaves, copies).reshape(-1, samples).numpy()
+    return weights
 
 
 def composite(

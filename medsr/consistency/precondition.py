@@ -13,6 +13,9 @@ from medsr.acquisition.prewhiten import mix_coils
 TAIL = 1e-2
 """Share of the coils' total energy that the principal ones may leave out."""
 
+AT_ONCE = 2**18
+"""Samples that are counted at a time."""
+
 WORTHWHILE = 0.5
 """Principal coils pay where they are at most this share of all."""
 
@@ -60,10 +63,13 @@ class CirculantPreconditioner:
 
     def spectrum(self, trajectory: Tensor, damping: float) -> Tensor:
         """``(d + λ)^(-1/2)`` for samples at `trajectory` (samples, dims), cycles per field of view."""
-        cell = torch.zeros(len(trajectory), dtype=torch.int64, device=trajectory.device)
-        for axis, n in enumerate(self.shape):
-            cell = cell * n + torch.remainder(torch.round(trajectory[:, axis]).long(), n)
-        density = torch.bincount(cell, minlength=math.prod(self.shape)).reshape(self.shape)
+        density = torch.zeros(math.prod(self.shape), dtype=torch.int64, device=trajectory.device)
+        for points in trajectory.split(AT_ONCE):
+            cell = torch.zeros(len(points), dtype=torch.int64, device=trajectory.device)
+            for axis, n in enumerate(self.shape):
+                cell = cell * n + torch.remainder(torch.round(points[:, axis]).long(), n)
+            density += torch.bincount(cell, minlength=len(density))
+        density = density.reshape(self.shape)
         d = torch.fft.ifftn(torch.fft.fftn(density.to(self.blur.real)) * self.blur).real
         # λ = 0 is allowed; a frequency that nothing sees must not blow up
         return (d.clamp(min=0) + max(damping, 1e-6 * float(d.max()))).rsqrt()

@@ -149,10 +149,9 @@ def static_image(
     trajectories : (frames, samples, dims). maps, segments, eps : as in `SeriesGram`.
     damping : λ > 0.
     """
-    points = trajectories.flatten(0, 1)
-    all_segments = None if segments is None else segments.repeated(len(trajectories))
-    gram = ToeplitzSenseGram(points, maps, eps=eps, segments=all_segments)
+    gram = ToeplitzSenseGram(trajectories, maps, eps=eps, segments=segments)
     circulant = CirculantPreconditioner(maps)
-    spectrum = circulant.spectrum(points, damping).square()  # no gaps among all samples: the inverse itself
+    # no gaps among all samples: the inverse itself
+    spectrum = circulant.spectrum(trajectories.flatten(0, 1), damping).square()
     x, _, _ = pcg(gram._forward, backprojected, damping, stop, precondition=lambda r: circulant.apply(r, spectrum))
     return x

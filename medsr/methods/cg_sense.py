@@ -38,8 +38,9 @@ def cg_sense(acquisition: SpiralAcquisition, progress: Progress, settings: Sense
     group = CHAIN * max(1, a.workers)
     for first in range(0, a.frames, group):
         some = slice(first, min(first + group, a.frames))
-        x[some] = tikhonov_sense(
+        solved = tikhonov_sense(
             a.kspace[some], a.trajectories[some], a.maps, how, segments=a.segments, workers=a.workers
-        ).x
+        )
+        x[some] = a.within_reach(solved.x)
         progress(some.stop / a.frames, "SENSE")
-    return Estimate(a.within_reach(x))
+    return Estimate(x)

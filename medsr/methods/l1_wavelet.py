@@ -41,12 +41,12 @@ def l1_wavelet(acquisition: SpiralAcquisition, progress: Progress, settings: Wav
     (2007), doi:10.1002/mrm.21391; Beck and Teboulle, SIAM J Imaging Sci 2:183 (2009), doi:10.1137/080716542.
     """
     a, s = acquisition, settings
-    system = SeriesGram(a.trajectories, a.maps, segments=a.segments, workers=a.workers)
-    b = system.backproject(a.kspace)
     forward, back = wavelets(a.shape, s.wavelet)
-    threshold = s.damping * float(np.abs(forward(b[0].numpy())).max())
-    step = 1 / largest_eigenvalue(system.frame(0)._forward, b[0])
-    x = torch.empty_like(b)
+    system = SeriesGram(a.trajectories[:1], a.maps, segments=a.segments)
+    b = system.backproject(a.kspace[:1])[0]
+    threshold = s.damping * float(np.abs(forward(b.numpy())).max())
+    step = 1 / largest_eigenvalue(system.frame(0)._forward, b)
+    x = torch.empty(a.frames, *a.shape, dtype=a.maps.dtype)
 
     def shrunk(image: Tensor, by: float) -> Tensor:
         coefficients = forward(image.numpy())
@@ -55,8 +55,11 @@ def l1_wavelet(acquisition: SpiralAcquisition, progress: Progress, settings: Wav
         return torch.from_numpy(back(coefficients * gain.astype(np.float32)))
 
     def run(first: int) -> None:
+        some = slice(first, min(first + CHAIN, a.frames))
+        system = SeriesGram(a.trajectories[some], a.maps, segments=a.segments)
+        b = system.backproject(a.kspace[some])
         start = torch.zeros_like(b[0])
-        for t in range(first, min(first + CHAIN, a.frames)):
+        for t in range(len(b)):
             gram = system.frame(t)._forward
             now = point = start
             momentum = 1.0
@@ -65,8 +68,9 @@ def l1_wavelet(acquisition: SpiralAcquisition, progress: Progress, settings: Wav
                 following = (1 + (1 + 4 * momentum**2) ** 0.5) / 2
                 point = now + ((momentum - 1) / following) * (now - last)
                 momentum = following
-            x[t] = start = now
-        progress(min(first + CHAIN, a.frames) / a.frames, "wavelets")
+            b[t] = start = now
+        x[some] = a.within_reach(b)
+        progress(some.stop / a.frames, "wavelets")
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -75,7 +79,7 @@ def l1_wavelet(acquisition: SpiralAcquisition, progress: Progress, settings: Wav
             list(pool.map(run, range(0, a.frames, CHAIN)))
     finally:
         torch.set_num_threads(threads)
-    return Estimate(a.within_reach(x))
+    return Estimate(x)
 
 
 def wavelets(shape: tuple[int, ...], name: str) -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +12,9 @@ from torch import Tensor
 from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.consistency.krylov import Stop, pcg
 from medsr.consistency.precondition import CirculantPreconditioner
-from medsr.consistency.series import SeriesGram, static_image
+from medsr.consistency.series import SeriesGram
 from medsr.methods.base import Estimate, Progress
+from medsr.methods.stretches import mean_of, part_of, stretches
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,8 @@ def lowrank(acquisition: SpiralAcquisition, progress: Progress, settings: LowRan
     ``P_b d`` is the matrix (voxels, frames) of block b, its nuclear norm the sum of its singular values. Solved by
     splitting (ADMM): conjugate gradients over all frames for the data, soft singular values for the blocks, which
     are shifted from round to round so that no border shows. λ is `threshold` times the largest singular value
-    that white noise of the density-weighted data has in a block.
+    that white noise of the density-weighted data has in a block. Long runs are solved in overlapping stretches of
+    at most 512 frames.
 
     Trzasko and Manduca, Proc ISMRM 19:4371 (2011); Zhang, Pauly and Levesque, Magn Reson Med 73:655 (2015),
     doi:10.1002/mrm.25161. The mean apart, as in Otazo, Candès and Sodickson, Magn Reson Med 73:1125 (2015),
@@ -49,12 +52,22 @@ def lowrank(acquisition: SpiralAcquisition, progress: Progress, settings: LowRan
     """
     a, s = acquisition, settings
     progress(0.0, "mean image")
+    mean = mean_of(a, s.static)
+    out = torch.zeros(a.frames, *a.shape, dtype=a.maps.dtype)
+    for some, fade in stretches(a.frames):
+
+        def round_done(share: float, first: int = some.start, length: int = len(fade)) -> None:
+            progress(min(1.0, 0.1 + 0.9 * (first + length * share) / a.frames), "low rank")
+
+        x = _deviations(part_of(a, some), mean, s, round_done).add_(mean)
+        out[some] += a.within_reach(x) * fade.reshape(-1, *(1 for _ in a.shape))
+    return Estimate(out)
+
+
+def _deviations(a: SpiralAcquisition, mean: Tensor, s: LowRankSettings, done: Callable[[float], None]) -> Tensor:
     density = a.samples / math.prod(a.shape)
     system = SeriesGram(a.trajectories, a.maps, segments=a.segments, workers=a.workers)
     b = system.backproject(a.kspace)
-    mean = static_image(
-        b.sum(0), a.trajectories, a.maps, damping=s.static * density * a.frames, segments=a.segments
-    )
     b -= system.gram(mean.expand(a.frames, *a.shape))
     rho = s.coupling * density
     # noise of Aᴴn in a voxel over ρ: what the blocks are handed where the data say nothing else
@@ -77,8 +90,8 @@ def lowrank(acquisition: SpiralAcquisition, progress: Progress, settings: LowRan
         shift = [(number * 3 + 5 * axis) % s.block for axis in range(len(a.shape))]
         z = soft_blocks(d + dual, cut, s.block, shift)
         dual += d - z
-        progress(0.1 + 0.9 * (number + 1) / s.rounds, "low rank")
-    return Estimate(a.within_reach(z.add_(mean)))
+        done((number + 1) / s.rounds)
+    return z
 
 
 def soft_blocks(x: Tensor, cut: float, block: int, shift: list[int]) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.methods.base import Estimate, Progress
-from medsr.methods.gridding import gridding
+from medsr.methods.gridding import FRAMES, gridding
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,19 @@ def sliding_window(
     At the ends of the run the window keeps its width and stops moving. Riederer et al., Magn Reson Med 8:1 (1988),
     doi:10.1002/mrm.1910080102.
     """
-    alone = gridding(acquisition, progress).data
-    return Estimate(moving_mean(alone, max(1, round(settings.width * acquisition.frames_to_fill))))
+    x = gridding(acquisition, progress).data
+    width = min(max(1, round(settings.width * acquisition.frames_to_fill)), len(x))
+    first, before = 0, x[:0]  # `before`: the frames alone that the means of the next ones still need
+    while first < len(x):
+        last = min(first + max(FRAMES, width), len(x))
+        near = torch.cat([before, x[first : last + width]])
+        start = first - len(before)
+        for t in range(first, last):
+            at = _window(t, width, len(x)) - start
+            torch.mean(near[at : at + width], 0, out=x[t])
+        before = near[max(0, last - width - start) : last - start].clone()
+        first = last
+    return Estimate(x)
 
 
 def moving_mean(x: Tensor, width: int) -> Tensor:
@@ -40,6 +51,11 @@ def moving_mean(x: Tensor, width: int) -> Tensor:
     width = min(width, frames)
     out = torch.empty_like(x)
     for t in range(frames):
-        first = min(max(0, t - width // 2), frames - width)
+        first = _window(t, width, frames)
         torch.mean(x[first : first + width], 0, out=out[t])
     return out
+
+
+def _window(t: int, width: int, frames: int) -> int:
+    """Where the window of frame t starts."""
+    return min(max(0, t - width // 2), frames - width)

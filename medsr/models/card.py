@@ -81,7 +81,8 @@ class Card:
     promise: Promise = field(default_factory=Promise)
     domain: Domain = field(default_factory=Domain)
     memory: float = 3.0
-    """Copies of the result (float32) held at the peak, the result itself included."""
+    """Copies of the result (float32) held at the peak, the result itself included; of k-space, copies (complex64)
+    of the frames that are solved together."""
     cap: float | None = None
     """The most that a network may add to `spline`, over the scan's 99.5th percentile."""
     weights: dict[str, Weights] = field(default_factory=dict)

@@ -15,10 +15,13 @@ from medsr.operators.gridding import Grid, Interpolation, cheapest_oversampling
 from medsr.operators.kspace import checked_complex, checked_trajectory
 from medsr.operators.nufft import Backend
 from medsr.operators.offresonance import TimeSegments
-from medsr.operators.toeplitz import convolve, toeplitz_spectrum
+from medsr.operators.toeplitz import convolve, embedding, toeplitz_spectrum
 
 CHUNK = 16
 """Coil images (times segments) in one sparse product: its weights are read once for all of them."""
+
+POINTS = 2**17
+"""Samples (times pairs of segments) that a convolution's kernel is made of at a time."""
 
 CACHE = 2**20
 """Bytes of the grids in one FFT call: these stay in a core's own cache from the FFT to the product after it."""
@@ -207,6 +210,9 @@ class ToeplitzSenseGram(LinearOperator):
 
     With time segments it is ``Σ_c S_cᴴ Σ_ll' diag(e_l)ᴴ T_ll' diag(e_l') S_c`` where ``T_ll'`` is weighted by
     ``conj(b_l) b_l'``: a matrix of kernels, one FFT a segment each way.
+
+    trajectory : (samples, dims), or (frames, samples, dims) for the sum of the frames' grams: one convolution,
+        whose kernel is added up over groups of frames, so that memory does not grow with them.
     """
 
     def __init__(
@@ -223,12 +229,22 @@ class ToeplitzSenseGram(LinearOperator):
         k = checked_trajectory(trajectory, self.in_shape).to(maps.device)
         self.phases = None if segments is None else segments.phases.to(maps)
         if segments is None:
-            weights = torch.ones(len(k), dtype=torch.complex128, device=maps.device)
+            weights = torch.ones(k.shape[-2], dtype=torch.complex128, device=maps.device)
         else:
             b = segments.weights.to(maps.device)
             weights = b.conj().unsqueeze(1) * b.unsqueeze(0)
-        spectrum = toeplitz_spectrum(k, self.in_shape, weights, eps=eps, backend=backend)
+        spectrum = None
+        for some in k.reshape(-1, *k.shape[-2:]).split(self._at_once(weights)):
+            repeated = weights.repeat(*(1 for _ in weights.shape[:-1]), len(some))
+            part = toeplitz_spectrum(some.flatten(0, 1), self.in_shape, repeated, eps=eps, backend=backend)
+            spectrum = part if spectrum is None else spectrum.add_(part)
+        assert spectrum is not None
         self.spectrum = spectrum.real.to(maps.real.dtype) if segments is None else spectrum.to(maps.dtype)
+
+    def _at_once(self, weights: Tensor) -> int:
+        """Frames whose kernel is made at a time: fewer points than the grid's would cost no less."""
+        points = max(math.prod(embedding(self.in_shape)), POINTS)
+        return max(1, points // weights.numel())
 
     def _forward(self, x: Tensor) -> Tensor:
         checked_complex("ToeplitzSenseGram", x)

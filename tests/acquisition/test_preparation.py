@@ -1,13 +1,17 @@
 """Raw data made ready: whitening, coils, delays, field maps."""
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 import torch
 
+from medsr.acquisition import groups
 from medsr.acquisition.preparation import Preparation, Prepared, resampled, with_delay
+from medsr.acquisition.trajectory import golden_angles, rotated, variable_density_spiral
 from medsr.errors import InputError, UsageError
+from medsr.measurement import KSpace
 from medsr.volume import Grid, Volume
 from tests.conftest import GRIDS
 from tests.simulation.runs import sampled, small_run
@@ -25,6 +29,48 @@ def test_a_slice_is_ready():
     assert a.undersampling == pytest.approx(N * N / a.samples)
     for words in ("acceleration 4", "pre-whitened", "phase of each frame", "ESPIRiT of the calibration scan"):
         assert any(words in note for note in prepared.notes), words
+
+
+def long_noise(frames: int) -> KSpace:
+    leaf = variable_density_spiral(N, 0.22, 4)
+    rng = np.random.default_rng(0)
+    data = rng.standard_normal((2, 1, frames, 6, len(leaf.times)))
+    k = rotated(leaf.k, golden_angles(frames)).astype(np.float32)
+    noise = (2 * np.eye(6) + 0.2).astype(complex)
+    grid = Grid((N, N, 1), np.diag([9.0, 9, 3, 1]))
+    return KSpace((data[0] + 1j * data[1]).astype(np.complex64), k, leaf.times, grid, te=0.03, noise=noise)
+
+
+@pytest.mark.parametrize("coils", [None, 3])
+def test_preparation_makes_one_copy_of_a_slice(monkeypatch, coils):
+    """What arrays take at the peak beyond what they take for fewer frames: working copy, trajectory, weights."""
+    monkeypatch.setattr(groups, "AT_ONCE", 6 * 4096)
+    peaks = []
+    for frames in (64, 192):
+        scan = long_noise(frames)
+        prepared = Prepared(scan, Preparation(coils=coils))
+        tracemalloc.start()
+        a = prepared.slice(0)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    more = (192 - 64) / 192
+    kept = more * (a.kspace.nbytes + a.trajectories.nbytes + a.weights.nbytes)
+    assert peaks[1] - peaks[0] < kept + 0.25 * more * scan.data.nbytes
+
+
+@pytest.mark.parametrize("delay", [None, 2e-6])
+def test_preparation_leaves_the_scan_as_it_is_and_groups_change_nothing(monkeypatch, delay):
+    scan = dataclasses.replace(small_run().kspace, calibration=None)
+    before, path = scan.data.copy(), scan.trajectory.copy()
+    whole = Prepared(scan, Preparation(delay=delay)).slice(0)
+    monkeypatch.setattr(groups, "AT_ONCE", 1)
+    apart = Prepared(scan, Preparation(delay=delay)).slice(0)
+    assert np.array_equal(scan.data, before)
+    assert np.array_equal(scan.trajectory, path)
+    assert torch.equal(apart.trajectories, whole.trajectories)
+    assert torch.equal(apart.weights, whole.weights)
+    for one, other in ((apart.maps, whole.maps), (apart.kspace, whole.kspace)):
+        assert float((one - other).norm() / other.norm()) < 1e-3
 
 
 def test_without_a_calibration_the_coils_come_from_the_mean():
