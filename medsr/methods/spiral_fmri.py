@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import deque
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.errors import UsageError
-from medsr.methods.base import Estimate, Progress
+from medsr.methods.base import Estimate, Progress, no_progress
+from medsr.methods.gridding import gridding
 from medsr.methods.sliding_window import moving_mean
 from medsr.models.card import card
 from medsr.models.tensors import read_tensors, shipped_weights
@@ -36,12 +38,18 @@ def through(acquisition: SpiralAcquisition, network: SpiralResNet, progress: Pro
         raise UsageError("spiral-fmri works on slices", got="a slab", hint="choose --method kt")
     progress(0.0, "gridding")
     frames = SharedFrames.of(acquisition, network.spans)
-    x = torch.empty(acquisition.frames, *acquisition.shape, dtype=torch.complex64)
+    x, reach = frames.alone, max(frames.widths)  # a result takes the place of its frame once no window needs it
+    waiting: deque[tuple[slice, Tensor]] = deque()
     with torch.no_grad():
         for first in range(0, acquisition.frames, GROUP):
+            while waiting and waiting[0][0].stop + reach <= first:
+                done, image = waiting.popleft()
+                x[done] = image
             some = slice(first, min(first + GROUP, acquisition.frames))
-            x[some] = frames.image(network(frames.channels(some)))
+            waiting.append((some, frames.image(network(frames.channels(some)))))
             progress(0.3 + 0.7 * some.stop / acquisition.frames, "network")
+    for done, image in waiting:
+        x[done] = image
     return x
 
 
@@ -66,10 +74,7 @@ class SharedFrames:
     def of(cls, a: SpiralAcquisition, spans: int) -> SharedFrames:
         """`spans` of them; the widest fills k-space most evenly (see `fullest`), those between grow by equal
         factors."""
-        alone = torch.cat(
-            [a.gridded(a.kspace[t : t + GROUP], slice(t, t + GROUP)) for t in range(0, a.frames, GROUP)]
-        )
-        alone = alone * a.frame_gain
+        alone = gridding(a, no_progress).data
         mean = alone.mean(0)
         turn = torch.polar(torch.ones_like(mean.real), mean.angle())
         size = float(torch.quantile(mean.abs().flatten(), 0.99)) or 1.0

@@ -86,11 +86,10 @@ def in_stretches(
 ) -> Tensor:
     """`unrolled` on one stretch of the run after another, (frames, *shape) complex; its mean image by `deblur`."""
     progress(0.0, "mean image")
-    a = fewer_coils(a)
-    mean = mean_image(a)
+    mean = a.within_reach(mean_of(a, DAMPING, fewer_of))
     out = torch.zeros(a.frames, *a.shape, dtype=torch.complex64)
     for some, fade in stretches(a.frames):
-        part = part_of(a, some)
+        part = fewer_of(a, some)
         progress(0.1 + 0.8 * some.start / a.frames, "changes")
         x = a.within_reach(unrolled(begin(part, mean), network, layers))
         out[some] += x * fade.reshape(-1, *(1 for _ in a.shape))
@@ -108,6 +107,11 @@ def fewer_coils(a: SpiralAcquisition) -> SpiralAcquisition:
     for t in range(a.frames):  # one frame at a time: no copy of all coils
         torch.mm(matrix, a.kspace[t], out=kspace[t])
     return replace(a, kspace=kspace, maps=mix_coils(matrix, a.maps, 0).contiguous())
+
+
+def fewer_of(a: SpiralAcquisition, some: slice) -> SpiralAcquisition:
+    """Some frames in fewer coils: a copy of no more than these."""
+    return fewer_coils(part_of(a, some))
 
 
 @lru_cache(maxsize=1)

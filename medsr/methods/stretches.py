@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -38,12 +38,17 @@ def part_of(a: SpiralAcquisition, some: slice) -> SpiralAcquisition:
     return replace(a, kspace=a.kspace[some], trajectories=a.trajectories[some], weights=a.weights[some])
 
 
-def mean_of(a: SpiralAcquisition, static: float) -> Tensor:
-    """The image that explains all frames best, (*shape), regularised by `static` of the samples' density."""
+def mean_of(
+    a: SpiralAcquisition,
+    static: float,
+    part: Callable[[SpiralAcquisition, slice], SpiralAcquisition] = part_of,
+) -> Tensor:
+    """The image that explains all frames best, (*shape), regularised by `static` of the samples' density; `part`
+    takes some frames of the run, in fewer coils perhaps."""
     total = torch.zeros_like(a.maps[0])
     for first in range(0, a.frames, LONGEST):
-        some = part_of(a, slice(first, first + LONGEST))
-        system = SeriesGram(some.trajectories, a.maps, segments=a.segments, workers=a.workers)
+        some = part(a, slice(first, first + LONGEST))
+        system = SeriesGram(some.trajectories, some.maps, segments=a.segments, workers=a.workers)
         total += system.backproject(some.kspace).sum(0)
     damping = static * a.frames / a.undersampling
-    return static_image(total, a.trajectories, a.maps, damping=damping, segments=a.segments)
+    return static_image(total, a.trajectories, some.maps, damping=damping, segments=a.segments)

@@ -113,10 +113,10 @@ class Fast2D(SliceNetwork):
 
     @classmethod
     def compact(cls, scale: Scale, slices: int = 1) -> Self:
-        """Along one axis: 36 channels, three blocks, on pixels of 4 x 4 fine ones. Along both: 32 channels, four
+        """Along one axis: 46 channels, three blocks, on pixels of 4 x 4 fine ones. Along both: 32 channels, four
         blocks, unpacked, because there packing lost more than it saved."""
         if 1 in scale:
-            return cls(scale, slices, channels=36, blocks=3, fine=4)
+            return cls(scale, slices, channels=46, blocks=3, fine=4)
         return cls(scale, slices, channels=32, blocks=4)
 
     @property

@@ -59,7 +59,7 @@ def test_simulate_info_reconstruct_evaluate(tmp_path: Path, medsr: Command) -> N
 
     ran = medsr("reconstruct", raw, "--threads", 1)
     assert ran.code == 0, ran.err
-    assert "method kt" in ran.out
+    assert "method spiral-fmri-dc" in ran.out
     assert "promise kept" in ran.out
     assert "acceleration 4" in ran.out
     result = nib.load(raw.with_name("raw_desc-sr.nii.gz"))

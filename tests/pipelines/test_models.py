@@ -39,7 +39,7 @@ def test_a_run_is_taken_in_and_taken_in_again(tmp_path: Path, monkeypatch: pytes
 
     card = registry._read(tomllib.loads((tmp_path / "cards/scrsr.toml").read_text()))
     (one,) = card.weights
-    assert (one.scale, one.stage, one.seed, one.patches, one.gain_db) == ((4, 1), "pixel", 1, 28, 0.25)
+    assert (one.scale, one.stage, one.seed, one.patches, one.gain_db) == ((4, 1), "pixel", 1, 56, 0.25)
     monkeypatch.setattr(registry, "weights_folder", lambda: tmp_path / "weights")
     assert registry.load_network(one).scale == (4, 1)
 
@@ -121,7 +121,8 @@ def test_the_runs_of_the_claims_are_made_once(tmp_path: Path, monkeypatch: pytes
     assert {name for name, *_ in made} == {name for pair in CLAIMS.values() for name in pair}
     assert {seed for _, seed, *_ in made} == {1, 2}
     for name, _, steps, started in made:
-        assert (steps, started) == ((100, True) if "final" in name else (200, False))
+        stage = "final" if "final" in name else "pixel"
+        assert (steps, started) == (claims.STEPS[stage], stage == "final")
     assert [started for *_, started in made] == sorted(started for *_, started in made), "pixel stages first"
     claims.fill(tmp_path, tmp_path)
     assert len(made) == len(set(made)), "none was made again"

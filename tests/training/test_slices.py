@@ -91,7 +91,15 @@ def test_a_run_leaves_weights_log_curves_and_checkpoint(data: Path, tmp_path: Pa
     assert all(len(line.get("points", "").split()) == 2 for line in lines)
     network = read_weights(tmp_path / "out/trial.safetensors")
     assert network.scale == (4, 1)
+    assert network.slices == 1
     assert not network.training
+
+
+def test_a_recipe_may_give_a_network_the_neighbouring_slices(data: Path, tmp_path: Path) -> None:
+    train(replace(RECIPE, network="fast2d", slices=3, steps=2), data, tmp_path / "out", [].append)
+    network = read_weights(tmp_path / "out/trial.safetensors")
+    assert network.slices == 3
+    assert network(torch.zeros(1, 3, 8, 12)).shape == (1, 1, 32, 12)
 
 
 def test_a_stopped_run_goes_on_as_if_it_had_not_been(data: Path, tmp_path: Path) -> None:
@@ -231,7 +239,6 @@ def test_a_checkpoint_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_shipped_recipes_can_be_read_and_share_one_budget() -> None:
-    """Through-plane, where it is a tenth as dear, the own network has a budget of its own."""
     names = [n for n in shipped_recipes() if read_recipe(n).get("kind") == "slices"]
     recipes = [slice_recipe(n, read_recipe(n)) for n in names]
     assert {f"{n}-through4" for n in NETWORKS} <= set(names)
@@ -240,7 +247,7 @@ def test_shipped_recipes_can_be_read_and_share_one_budget() -> None:
         assert NETWORKS[recipe.network].supports(recipe.scale)
         build_objective(recipe)
     for scale, stage in {(r.scale, r.stage) for r in recipes}:
-        of_scale = [r for r in recipes if r.scale == scale and r.stage == stage and r.name != "fast2d-through4"]
+        of_scale = [r for r in recipes if r.scale == scale and r.stage == stage]
         alike = {r.steps * r.batch for r in of_scale}
         assert len(alike) == 1, (scale, stage, alike)
 
@@ -281,11 +288,17 @@ def test_train_from_the_command_line(tmp_path: Path, data: Path, medsr: Command)
         (("train", recipe, "--data", tmp_path, "-o", tmp_path / "x"), 3),
         (("train", recipe, "--data", data, "-o", recipe), 4),
         (("train", recipe, "--data", data, "-o", tmp_path / "x", "--seconds", "-1"), 2),
+        (("train", recipe, "--data", data, "-o", tmp_path / "x", "--device", "abacus"), 2),
+        (("train", "regss", "--data", data, "-o", tmp_path / "x", "--workers", "0"), 2),
         (("train", "gcn-through4-final", "--data", data, "-o", tmp_path / "x", "--resume"), 2),
         (("train", recipe, "--data", data, "-o", tmp_path / "x", "--start", tmp_path / "no"), 5),
     ):
         ran = medsr(*wrong)
         assert (ran.code, ran.err.count("\n")) == (code, 1), ran
+    if not torch.cuda.is_available():
+        ran = medsr("train", recipe, "--data", data, "-o", tmp_path / "x", "--device", "cuda")
+        assert ran.code == 2
+        assert "no CUDA device" in ran.line
     ran = medsr("train", "--list")
     assert "drudn-through4" in ran.out.split()
 
