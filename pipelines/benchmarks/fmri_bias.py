@@ -33,7 +33,11 @@ from pipelines.benchmarks.fmri_runs import SELECT, TEST, add_size, known, simula
 from pipelines.benchmarks.fmri_tune import METHODS, prepared, settings_of
 
 COLOURS = ("#1b6ca8", "#d1495b", "#66a182", "#edae49", "#6a4c93", "#2e4057", "#8d99ae")
-ABLATIONS = {"spiral-fmri-alone": "no sharing", "spiral-fmri-image": "no k-space loss"}
+ABLATIONS = {
+    "spiral-fmri-short": "300 steps",
+    "spiral-fmri-alone": "300 steps, no sharing",
+    "spiral-fmri-image": "300 steps, no k-space loss",
+}
 Solve = Callable[[SpiralAcquisition], Tensor]
 
 
@@ -153,7 +157,7 @@ def main() -> None:
         acquisition = prepared(run)
         print(f"{chosen.name}, {size_in_words(args)}", flush=True)
         for name, setting, solve in [
-            *learned(args.ablations),
+            *learned(),
             *residual_network(args.ablations),
             *classical(args.methods),
         ]:
@@ -167,7 +171,7 @@ def main() -> None:
             }
             rows.append({"method": name, "setting": setting} | row)
             print(
-                f"{name:16}{setting:20} NRMSE {f.nrmse:.4f}, in time {f.nrmse_temporal:.3f}, bias "
+                f"{name:16}{setting:27} NRMSE {f.nrmse:.4f}, in time {f.nrmse_temporal:.3f}, bias "
                 f"{f.amplitude_bias or 0:+.1%}, AUC {f.auc or 0:.3f}, FP {f.false_positives:.4f}, transfer "
                 f"{f.transfer or 0:.3f}",
                 flush=True,
@@ -177,7 +181,7 @@ def main() -> None:
         print(f"\nmean of {args.runs} runs")
         for r in rows:
             print(
-                f"{r['method']:16}{r['setting']:20} NRMSE {r['nrmse']:.4f}, bias {r['bias']:+.1%} "
+                f"{r['method']:16}{r['setting']:27} NRMSE {r['nrmse']:.4f}, bias {r['bias']:+.1%} "
                 f"(sd {r['spread']:.1%}), AUC {r['auc']:.3f}, transfer {r['transfer']:.3f}"
             )
     if args.output is not None:
