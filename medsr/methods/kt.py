@@ -35,7 +35,7 @@ class KtSettings:
     corner: float = 0.05
     power: float = 4.0
     smooth: float = 4.0
-    detail: float = 20.0
+    detail: float = 10.0
     floor: float = 0.1
     static: float = 0.05
     iterations: int = 15

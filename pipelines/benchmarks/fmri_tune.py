@@ -48,7 +48,7 @@ METHODS: dict[str, tuple[Callable[..., Any], Any, dict[str, Sequence[float]]]] =
             "corner": (0.015, 0.02, 0.05),
             "power": (2.0, 6.0),
             "smooth": (0.0, 1.0, 2.0, 4.0, 8.0),
-            "detail": (10.0, 20.0, 40.0),
+            "detail": (5.0, 10.0, 20.0, 40.0),
             "floor": (0.05, 0.2),
             "static": (0.02, 0.1),
             "iterations": (10, 20),
