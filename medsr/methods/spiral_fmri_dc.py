@@ -31,7 +31,7 @@ from medsr.models.tensors import read_tensors, shipped_weights
 from medsr.networks.spiral_deblur import SpiralDeblur
 from medsr.networks.spiral_prior import Axes, SpiralPrior, Variances
 
-DAMPING = 1e-3
+DAMPING = 1e-2
 """Regularisation of the mean image, as a share of the samples' density."""
 FLOOR = 0.03
 """Least size of a voxel that changes are relative to, as a share of the mean image's 99th percentile."""
