@@ -146,6 +146,7 @@ def main() -> None:
     parser.add_argument(
         "--methods", nargs="*", choices=list(METHODS), default=list(METHODS), help="classical ones"
     )
+    parser.add_argument("--settings", nargs="+", help='these alone, e.g. "as in the code" "variance x3"')
     parser.add_argument("--runs", type=int, default=1)
     parser.add_argument("--test", action="store_true", help="the test runs: once, at the end")
     parser.add_argument("--ablations", type=Path, help="folder of weights of spiral-fmri's ablations")
@@ -161,6 +162,8 @@ def main() -> None:
             *residual_network(args.ablations),
             *classical(args.methods),
         ]:
+            if args.settings and setting not in args.settings:
+                continue
             x = solve(acquisition)
             f = score(run.truth.with_data(x.abs().numpy()[..., None]), run)
             row = {
