@@ -394,8 +394,9 @@ def measure(problem: Problem, tools: list[Tool], frames: int, repeats: int) -> l
         }  # fmt: skip
         rows.append(row)
         print(
-            f"{tool.name:26} {iterations:8d} {whole:11.2f} {whole / reference:6.2f} {each:16.3f}"
-            f" {few - 5 * each:7.2f} {off:8.1e}"
+            f"{tool.name:26} {iterations:8d} {whole:11.2f} {whole / reference:6.2f}"
+            + (f" {each:16.3f} {few - 5 * each:7.2f}" if tool.counts else f" {'-':>16} {'-':>7}")
+            + f" {off:8.1e}"
         )
     print(f"{'the FFTs alone':26} {'':8} {'':11} {'':6} {floor:16.3f}")
     return rows
