@@ -131,14 +131,14 @@ def _cosines(frames: int) -> Tensor:
 
 
 class SeriesOperator(LinearOperator):
-    """``A_tᴴA_t`` of all frames as an operator with an autograd rule."""
+    """``A_tᴴA_t`` of all frames, or of some, as an operator with an autograd rule."""
 
-    def __init__(self, system: SeriesGram | BatchedSeriesGram) -> None:
-        self.system = system
-        self.in_shape = self.out_shape = (len(system), *system.shape)
+    def __init__(self, system: SeriesGram | BatchedSeriesGram, frames: slice = slice(None)) -> None:
+        self.system, self.frames = system, frames
+        self.in_shape = self.out_shape = (len(range(len(system))[frames]), *system.shape)
 
     def _forward(self, x: Tensor) -> Tensor:
-        return self.system.gram(x.detach().resolve_conj().contiguous())
+        return self.system.of(self.frames, x.detach().resolve_conj().contiguous())
 
     def _adjoint(self, y: Tensor) -> Tensor:
         return self._forward(y)

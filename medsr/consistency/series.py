@@ -68,11 +68,12 @@ class SeriesGram:
 
     def gram(self, x: Tensor) -> Tensor:
         """``G x``, (frames, *shape)."""
-        return self._each(lambda t: self.frame(t)._forward(x[t]), x)
+        return self.of(slice(None), x)
 
     def of(self, frames: slice, x: Tensor) -> Tensor:
         """``A_tᴴA_t x_t`` of some frames."""
-        return torch.stack([self.frame(t)._forward(x[i]) for i, t in enumerate(range(len(self))[frames])])
+        some = range(len(self))[frames]
+        return self._each(lambda i: self.frame(some[i])._forward(x[i]), len(some), x.device)
 
     def backproject(self, y: Tensor) -> Tensor:
         """``A_tᴴ y_t`` of all frames; y (frames, coils, samples) to (frames, *shape)."""
@@ -84,7 +85,7 @@ class SeriesGram:
             operator = Sense(self.trajectories[t], self.maps, segments=self.segments, eps=self.eps)
             return operator._adjoint(y[t])
 
-        return self._each(one, y)
+        return self._each(one, len(self), y.device)
 
     def frame(self, t: int) -> Gram:
         """``A_tᴴA_t``."""
@@ -100,8 +101,8 @@ class SeriesGram:
                 self._grams[twin] = found
         return found
 
-    def _each(self, one: Callable[[int], Tensor], like: Tensor) -> Tensor:
-        out = torch.empty(len(self), *self.shape, dtype=self.maps.dtype, device=like.device)
+    def _each(self, one: Callable[[int], Tensor], count: int, device: torch.device) -> Tensor:
+        out = torch.empty(count, *self.shape, dtype=self.maps.dtype, device=device)
 
         def run(t: int) -> None:
             out[t] = one(t)
@@ -110,11 +111,11 @@ class SeriesGram:
         torch.set_num_threads(1)
         try:
             if self.workers <= 1:
-                for t in range(len(self)):
+                for t in range(count):
                     run(t)
             else:
                 with ThreadPoolExecutor(self.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                    list(pool.map(run, range(len(self))))
+                    list(pool.map(run, range(count)))
         finally:
             torch.set_num_threads(threads)
         return out

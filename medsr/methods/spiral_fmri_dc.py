@@ -25,7 +25,7 @@ from medsr.consistency.relative import (
 from medsr.consistency.series import SeriesGram
 from medsr.methods.base import Estimate, Progress
 from medsr.methods.spiral_mean import blurred_away, deblurrable, load_deblur
-from medsr.methods.stretches import mean_of, part_of, stretches
+from medsr.methods.stretches import Part, mean_of, part_of, stretches
 from medsr.models.card import card
 from medsr.models.tensors import read_tensors, shipped_weights
 from medsr.networks.spiral_deblur import SpiralDeblur
@@ -86,7 +86,7 @@ def in_stretches(
 ) -> Tensor:
     """`unrolled` on one stretch of the run after another, (frames, *shape) complex; its mean image by `deblur`."""
     progress(0.0, "mean image")
-    mean = a.within_reach(mean_of(a, DAMPING, fewer_of))
+    mean = mean_image(a, fewer_of)
     out = torch.zeros(a.frames, *a.shape, dtype=torch.complex64)
     for some, fade in stretches(a.frames):
         part = fewer_of(a, some)
@@ -146,13 +146,13 @@ class Start:
         """The same on an accelerator, all frames at once."""
         system = self.gram.system
         tensors = {k: getattr(self, k).to(device) for k in ("mean", "expected", "residual", "average", "size")}
-        moved = BatchedSeriesGram(system.trajectories.to(device), system.maps.to(device))
+        moved = BatchedSeriesGram(system.trajectories, system.maps.to(device))
         return replace(self, gram=SeriesOperator(moved), axes=self.axes.to(device), **tensors)
 
 
-def mean_image(a: SpiralAcquisition) -> Tensor:
-    """The image that explains all frames best, within the reach of the spirals, (*shape)."""
-    return a.within_reach(mean_of(a, DAMPING))
+def mean_image(a: SpiralAcquisition, part: Part = part_of) -> Tensor:
+    """The image that explains all frames best, within the reach of the spirals, (*shape); `part`: `mean_of`."""
+    return a.within_reach(mean_of(a, DAMPING, part))
 
 
 def begin(a: SpiralAcquisition, mean: Tensor) -> Start:

@@ -11,6 +11,8 @@ from torch import Tensor
 from medsr.acquisition.spiral import SpiralAcquisition
 from medsr.consistency.series import SeriesGram, static_image
 
+Part = Callable[[SpiralAcquisition, slice], SpiralAcquisition]
+
 LONGEST, OVERLAP = 512, 64
 """Frames solved together at most, and shared with the stretch before, over which one fades into the other."""
 
@@ -38,11 +40,7 @@ def part_of(a: SpiralAcquisition, some: slice) -> SpiralAcquisition:
     return replace(a, kspace=a.kspace[some], trajectories=a.trajectories[some], weights=a.weights[some])
 
 
-def mean_of(
-    a: SpiralAcquisition,
-    static: float,
-    part: Callable[[SpiralAcquisition, slice], SpiralAcquisition] = part_of,
-) -> Tensor:
+def mean_of(a: SpiralAcquisition, static: float, part: Part = part_of) -> Tensor:
     """The image that explains all frames best, (*shape), regularised by `static` of the samples' density; `part`
     takes some frames of the run, in fewer coils perhaps."""
     total = torch.zeros_like(a.maps[0])

@@ -8,7 +8,7 @@ from torch.nn import functional as F  # noqa: N812
 
 CHANNELS = 8
 DILATIONS = (1, 2, 4, 8, 4, 2, 1)
-MILLISECONDS = 4e-3
+TYPICAL = 4e-3
 """Readout duration in s that the network's input is 1 at."""
 
 
@@ -52,5 +52,5 @@ def _inputs(m: Tensor, duration: Tensor) -> Tensor:
         step = m.roll(-1, axis) * m.conj()
         step = step / step.abs().clamp(min=1e-3)
         grown += [step.real, step.imag]
-    time = (duration / MILLISECONDS)[:, None, None].expand(m.shape).to(m.real.dtype)
+    time = (duration / TYPICAL)[:, None, None].expand(m.shape).to(m.real.dtype)
     return torch.stack([m.abs(), turned.real, turned.imag, *grown, time], 1)

@@ -109,6 +109,8 @@ def test_training_leaves_weights_and_goes_on(data, tmp_path):
     assert json.loads(about["layers"]) == {"first": 2, "second": 2}
     train(recipe(steps=3), data, tmp_path, told.append)
     assert any("resumed at step 2" in line for line in told)
+    with pytest.raises(InputError, match="cannot start from these weights"):
+        train(recipe(), data, tmp_path / "other", told.append, start=SpiralPrior(width=4).state_dict())
 
 
 def test_a_recipe_that_is_none_is_refused(tmp_path):

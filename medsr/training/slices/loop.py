@@ -104,7 +104,8 @@ def train(
         say(f"resumed at step {run.step}")
     tissues = out.parent / "tissues" if needs_tissues(run.objective) else None
     volumes = [load_volumes(data, s.files, s, tissues) for s in recipe.source]
-    judged = trials([v for s in recipe.source for v in load_volumes(data, s.val, s)], recipe, device)
+    chosen_by = [v for s in recipe.source for v in load_volumes(data, s.val, s)]
+    judged = trials(chosen_by, recipe, run.network.slices, device)
     say(f"{sum(map(len, volumes))} training volumes, {len(judged)} selection images")
     if not resumed:
         prepare(run.objective, recipe, volumes, say, device)

@@ -37,11 +37,10 @@ class Trial:
     acquisition: PlaneAcquisition
 
 
-def trials(volumes: Sequence[TrainingVolume], recipe: SliceRecipe, device: str = "cpu") -> list[Trial]:
-    """Images spread over the middle half of each volume, the same ones each time."""
-    from medsr.networks import architecture
-
-    slices = recipe.slices or architecture(recipe.network).slices
+def trials(
+    volumes: Sequence[TrainingVolume], recipe: SliceRecipe, slices: int, device: str = "cpu"
+) -> list[Trial]:
+    """Images spread over the middle half of each volume, the same ones each time; `slices` go into the network."""
     found = []
     for volume in volumes:
         for plane in volume.planes:

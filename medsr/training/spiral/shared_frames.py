@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from medsr.consistency.batched import BatchedSeriesGram
+from medsr.consistency.relative import SeriesOperator
 from medsr.consistency.series import SeriesGram
 from medsr.methods.spiral_fmri import SharedFrames
 from medsr.methods.spiral_fmri_dc import fewer_coils
@@ -57,29 +57,16 @@ class Case:
         """On an accelerator; the CPU's is left as it is."""
         if device == "cpu":
             return self
-        system = BatchedSeriesGram(self.system.trajectories.to(device), self.system.maps.to(device))
+        system = BatchedSeriesGram(self.system.trajectories, self.system.maps.to(device))
         tensors = self.backprojected.to(device), self.energy.to(device)
         return Case(self.run.to(device), self.frames.to(device), system, *tensors)
 
     def misfit(self, x: Tensor, some: slice) -> Tensor:
         """``‖A x - y‖² / (σ² N)`` of some frames, from products with AᴴA alone."""
         a = self.run.acquisition
-        seen = _Gram.apply(x, self.system, some)
+        seen = SeriesOperator(self.system, some).forward(x)
         square = (x.conj() * (seen - 2 * self.backprojected[some])).real.sum() + self.energy[some].sum()
         return square / (max(a.noise**2, 1e-12) * len(x) * a.kspace[0].numel())
-
-
-class _Gram(torch.autograd.Function):
-    """``A_tᴴA_t`` of some frames; its own adjoint."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, system: SeriesGram | BatchedSeriesGram, some: slice) -> Tensor:
-        ctx.system, ctx.some = system, some
-        return system.of(some, x.contiguous())
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.system.of(ctx.some, grads[0].resolve_conj().contiguous()), None, None
 
 
 def train(

@@ -72,7 +72,7 @@ def train(
     if not heads:
         raise InputError("no heads to simulate runs of", hint="check the recipe's files and --data")
     if start is not None:
-        network.load_state_dict(start)
+        begin_from(network, start)
     elif recipe.moments and not saved.exists():
         fit_moments(network, truths(heads, recipe.moments, recipe.odds, first_seed(recipe)))
         save_weights(network, recipe, out / f"{recipe.name}.safetensors")
@@ -118,6 +118,14 @@ def rate(recipe: SpiralRecipe, step: int) -> float:
         return recipe.learning_rate * (step + 1) / recipe.warmup
     done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
     return recipe.learning_rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done)))
+
+
+def begin_from(network: SpiralPrior, start: Mapping[str, Tensor]) -> None:
+    """Loads weights; an InputError where they are another network's."""
+    try:
+        network.load_state_dict(start)
+    except RuntimeError as error:
+        raise InputError("training cannot start from these weights", got=str(error).splitlines()[0]) from None
 
 
 def first_seed(recipe: SpiralRecipe) -> int:
